@@ -1,0 +1,33 @@
+package mes
+
+import "time"
+
+// AdapterState is where a connection to the floor stands.
+type AdapterState string
+
+// The states of a connection.
+const (
+	AdapterConnecting AdapterState = "connecting"
+	AdapterRunning    AdapterState = "running"
+	AdapterDegraded   AdapterState = "degraded"
+	AdapterBackingOff AdapterState = "backing_off"
+	AdapterRefused    AdapterState = "refused"
+	AdapterStopped    AdapterState = "stopped"
+)
+
+// AdapterStatus is what is known of one MQTT or OPC UA connection.
+type AdapterStatus struct {
+	Door  Door         `json:"door"`
+	Name  string       `json:"name"`
+	State AdapterState `json:"state"`
+	// Since is when the state began.
+	Since time.Time `json:"since"`
+	// Detail says why, in words for an operator; no credentials.
+	Detail string `json:"detail,omitempty"`
+	// LastMessage is when the newest message came; zero if none yet.
+	LastMessage time.Time `json:"last_message,omitzero"`
+	// Received, Quarantined and Reconnects count since start.
+	Received    int64 `json:"received"`
+	Quarantined int64 `json:"quarantined"`
+	Reconnects  int64 `json:"reconnects"`
+}

@@ -1,0 +1,45 @@
+package mes
+
+import "time"
+
+// QuarantineState is where a quarantined item stands.
+type QuarantineState string
+
+// The states of a quarantined item.
+const (
+	QuarantineOpen      QuarantineState = "open"
+	QuarantineReplayed  QuarantineState = "replayed"
+	QuarantineDiscarded QuarantineState = "discarded"
+)
+
+// QuarantineItem is a message that could not be accepted: its bytes as they
+// came, where from, and why.
+type QuarantineItem struct {
+	ID         ID
+	State      QuarantineState
+	ReceivedAt time.Time
+	Origin     Origin
+	// SiteID, MachineID and DataType are what the door knew of the message
+	// without reading it (the topic binding, the key); "" where it knew nothing.
+	SiteID    string
+	MachineID string
+	DataType  DataType
+	Reason    Error
+	Raw       []byte
+	// ResolvedAt and ResolvedBy (the API key's id) are set once replayed or discarded.
+	ResolvedAt time.Time
+	ResolvedBy string
+	// RecordID is the record that a replay made, of the first if several.
+	RecordID ID
+}
+
+// QuarantineFilter selects quarantined items, oldest first; a zero field means any.
+type QuarantineFilter struct {
+	Scope  Scope
+	State  QuarantineState
+	Door   Door
+	SiteID string
+	// After is the id after which the list goes on.
+	After ID
+	Limit int
+}

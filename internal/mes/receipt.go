@@ -1,0 +1,26 @@
+package mes
+
+// ReceiptStatus is what became of a record.
+type ReceiptStatus string
+
+// The outcomes. Created, Duplicate and Quarantined are durable when the receipt
+// is given.
+const (
+	// ReceiptCreated: stored as a new record.
+	ReceiptCreated ReceiptStatus = "created"
+	// ReceiptDuplicate: the record was there already; ID is the first arrival's.
+	ReceiptDuplicate ReceiptStatus = "duplicate"
+	// ReceiptQuarantined: not accepted, kept with its bytes and the reason.
+	ReceiptQuarantined ReceiptStatus = "quarantined"
+	// ReceiptRejected: not accepted and not kept; the sender has the reason.
+	ReceiptRejected ReceiptStatus = "rejected"
+)
+
+// Receipt is the answer to one record of a batch.
+type Receipt struct {
+	Status ReceiptStatus
+	// ID of the record, or of the quarantined item.
+	ID ID
+	// Fault is why it was quarantined or rejected.
+	Fault *Error
+}
