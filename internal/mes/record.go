@@ -136,6 +136,8 @@ type Record struct {
 	Sequence *int64
 	// MessageID is the sender's own identity of the message; "" if none.
 	MessageID string
+	// Idempotency is the caller's key of the whole request; nil if none.
+	Idempotency *Idempotency
 	// Signals in ascending order of names, each name once.
 	Signals []Signal
 	// Snapshot marks a message that repeats unchanged values: those keep the
@@ -152,6 +154,15 @@ type Record struct {
 	// Answerable means that the sender waits for the answer to this one record
 	// and gets its fault there, so that quarantine need not keep it.
 	Answerable bool
+}
+
+// Idempotency is an Idempotency-Key and what it was first used with. Within the
+// time that keys are kept, the same key and body get the first answer again.
+type Idempotency struct {
+	// Key is unique for caller, key and place in the request.
+	Key string
+	// Body is the SHA-256 of the whole request body.
+	Body [32]byte
 }
 
 // Limits of names and of one record, in bytes and counts.
