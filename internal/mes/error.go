@@ -28,6 +28,11 @@ const (
 	CodeInternal        Code = "internal"
 )
 
+// ErrDurability is in the chain of an error after which nothing can be said of
+// what is on disk: a sync failed. The process must end; a later sync that
+// succeeds would prove nothing.
+var ErrDurability = errors.New("the store could not make data durable")
+
 // FieldError names one member of the input and what was expected of it.
 type FieldError struct {
 	// Pointer is a JSON pointer (RFC 6901) into the input; "" is the whole of it.

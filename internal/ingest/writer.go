@@ -1,0 +1,198 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// maxGroup is about how many records one transaction holds. Larger groups make
+// the first caller wait without saving much for the last.
+const maxGroup = 4096
+
+// Run commits what comes in until ctx ends, then what still waits, and returns
+// nil. It returns an error, at once, if the store can no longer make data
+// durable: the process must end then.
+//
+// The writer never waits on a timer: as soon as it is free it commits what is
+// there, be it one record or thousands. Under load groups grow by themselves.
+func (s *Service) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-s.queue.wake:
+			if err := s.commitWaiting(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			s.queue.close()
+			return s.drain()
+		}
+	}
+}
+
+func (s *Service) drain() error {
+	for s.queue.depth() > 0 {
+		if err := s.commitWaiting(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) commitWaiting() error {
+	jobs := s.queue.take(maxGroup)
+	if len(jobs) == 0 {
+		return nil
+	}
+	start := time.Now()
+	err := s.commitGroup(jobs)
+	s.stats.observe(len(jobs), time.Since(start))
+	if errors.Is(err, mes.ErrDurability) {
+		s.queue.close()
+		s.abandon(jobs, err)
+		return err
+	}
+	return nil
+}
+
+// commitGroup commits the jobs in one transaction. If that fails for a reason
+// that may lie in one of them, each is tried by itself, so that one batch can't
+// spoil the others'.
+func (s *Service) commitGroup(jobs []*job) error {
+	err := s.update(jobs)
+	switch {
+	case errors.Is(err, mes.ErrDurability):
+		return err
+	case err == nil || len(jobs) == 1 || mes.ErrorCode(err) == mes.CodeUnavailable:
+		for _, j := range jobs {
+			j.finish(err)
+		}
+		s.report(err, len(jobs))
+		return nil
+	}
+	for i, j := range jobs {
+		err := s.update(jobs[i : i+1])
+		if errors.Is(err, mes.ErrDurability) {
+			return err
+		}
+		s.report(err, 1)
+		j.finish(err)
+	}
+	return nil
+}
+
+func (s *Service) report(err error, jobs int) {
+	switch mes.ErrorCode(err) {
+	case "", mes.CodeConflict, mes.CodeInvalid, mes.CodeNotFound:
+	case mes.CodeUnavailable:
+		s.opts.Logger.Warn("store did not take a group", slog.Any("error", err), slog.Int("batches", jobs))
+	default:
+		s.opts.Logger.Error("store refused a group", slog.Any("error", err), slog.Int("batches", jobs))
+	}
+}
+
+// abandon ends the jobs that were not finished, and those that still wait.
+func (s *Service) abandon(jobs []*job, err error) {
+	failed := mes.Wrap(mes.CodeUnavailable, err, "the server is stopping")
+	for jobs != nil {
+		for _, j := range jobs {
+			select {
+			case <-j.done:
+			default:
+				j.finish(failed)
+			}
+		}
+		jobs = s.queue.take(maxGroup)
+	}
+}
+
+// update runs the jobs in one transaction: append, quarantine, apply.
+func (s *Service) update(jobs []*job) error {
+	now := s.opts.Clock()
+	ledger := LedgerWindow{Now: mes.Micros(now), MessagesSince: now.Add(-s.opts.DedupeWindow), KeysSince: now.Add(-keyWindow)}
+	// Callers may give up; the group does not, since others' data are in it.
+	return s.store.Update(context.Background(), func(tx Tx) error {
+		return s.write(tx, jobs, ledger)
+	})
+}
+
+func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
+	ctx := context.Background()
+	var records []mes.Record
+	for _, j := range jobs {
+		for _, i := range j.accepted {
+			records = append(records, j.records[i])
+		}
+	}
+	receipts, err := tx.AppendRecords(ctx, records, ledger)
+	if err != nil {
+		return err
+	}
+	items := s.distribute(jobs, receipts)
+	if err := tx.AppendQuarantine(ctx, items); err != nil {
+		return err
+	}
+	if err := s.resolve(ctx, tx, jobs); err != nil {
+		return err
+	}
+	return tx.ApplyRecords(ctx, fresh(records, receipts))
+}
+
+// distribute gives each job its receipts, and returns what goes to quarantine:
+// what the jobs brought for it and what the store would not take. It may run
+// more than once for a job, when a group is tried again.
+func (s *Service) distribute(jobs []*job, receipts []mes.Receipt) []mes.QuarantineItem {
+	var items []mes.QuarantineItem
+	next := 0
+	for _, j := range jobs {
+		brought := j.items
+		for _, i := range j.accepted {
+			receipt := receipts[next]
+			next++
+			j.receipts[i] = receipt
+			if receipt.Status == mes.ReceiptRejected && !j.records[i].Answerable {
+				j.quarantine(i, &j.records[i], receipt.Fault)
+			}
+		}
+		items = append(items, j.items...)
+		j.items = brought
+	}
+	return items
+}
+
+// resolve closes the quarantined items of replays that went well.
+func (s *Service) resolve(ctx context.Context, tx Tx, jobs []*job) error {
+	for _, j := range jobs {
+		if j.resolve == nil {
+			continue
+		}
+		item := *j.resolve
+		for _, r := range j.receipts {
+			if r.Status == mes.ReceiptRejected {
+				return r.Fault
+			}
+			if item.RecordID.IsZero() {
+				item.RecordID = r.ID
+			}
+		}
+		if err := tx.ResolveQuarantine(ctx, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fresh returns the records that were not there before. The answer to a known
+// idempotency key says created too, but with the first arrival's id.
+func fresh(records []mes.Record, receipts []mes.Receipt) []mes.Record {
+	out := make([]mes.Record, 0, len(records))
+	for i := range records {
+		if receipts[i].Status == mes.ReceiptCreated && receipts[i].ID == records[i].ID {
+			out = append(out, records[i])
+		}
+	}
+	return out
+}
