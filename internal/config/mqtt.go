@@ -1,0 +1,219 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"plantgate/internal/mes"
+	"plantgate/internal/mqtt/topic"
+)
+
+// minKeepAlive is the shortest keep-alive: MQTT counts it in whole seconds.
+const minKeepAlive = time.Second
+
+// maxKeepAlive is the longest: 16 bits of seconds (MQTT 3.1.1, 3.1.2.10).
+const maxKeepAlive = 65535 * time.Second
+
+// maxClientID is the longest client id that every broker takes, in bytes; the
+// standard asks for 23 (3.1.3.1), Mosquitto and RabbitMQ take 65535.
+const maxClientID = 256
+
+// validate returns every fault of the MQTT sections.
+func (m MQTT) validate() []Fault {
+	var faults []Fault
+	if m.Broker.Enabled {
+		faults = m.Broker.validate("mqtt.broker")
+	}
+	names := make(map[string]bool)
+	sessions := make(map[string]bool)
+	for i, c := range m.Connections {
+		key := fmt.Sprintf("mqtt.connections[%d]", i)
+		faults = append(faults, c.validate(key)...)
+		if c.Name != "" && names[c.Name] {
+			faults = append(faults, Fault{key + ".name", fmt.Sprintf("%q is the name of another connection", c.Name)})
+		}
+		names[c.Name] = true
+		session := c.URL + " " + c.ClientID
+		if c.ClientID != "" && sessions[session] {
+			faults = append(faults, Fault{key + ".client_id", "another connection to this broker has this client id: each would end the other's session"})
+		}
+		sessions[session] = true
+	}
+	return faults
+}
+
+func (c MQTTConnection) validate(key string) []Fault {
+	var faults []Fault
+	add := func(member, format string, args ...any) {
+		faults = append(faults, Fault{key + "." + member, fmt.Sprintf(format, args...)})
+	}
+	if err := mes.CheckID(c.Name); err != nil {
+		add("name", "%s", err)
+	}
+	secure, err := checkBrokerURL(c.URL)
+	if err != nil {
+		add("url", "%s", err)
+	}
+	if c.ClientID == "" || len(c.ClientID) > maxClientID || strings.ContainsRune(c.ClientID, 0) {
+		add("client_id", "must have 1 to %d bytes: the broker keeps the session under it", maxClientID)
+	}
+	if c.KeepAlive < minKeepAlive || c.KeepAlive > maxKeepAlive {
+		add("keep_alive", "must be from 1s to 65535s")
+	}
+	if c.Username != "" && c.UsernameFile != "" {
+		add("username_file", "username is given too: one of them")
+	}
+	if c.Password != "" && c.PasswordFile != "" {
+		add("password_file", "password is given too: one of them")
+	}
+	if (c.Password != "" || c.PasswordFile != "") && c.Username == "" && c.UsernameFile == "" {
+		add("username", "is required with a password (MQTT 3.1.1, 3.1.2.9)")
+	}
+	if err == nil && !secure && c.TLS != (ClientTLS{}) {
+		add("tls", "the URL is not one of TLS: use ssl:// or wss://")
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		add("tls", "cert_file and key_file go together")
+	}
+	if len(c.Subscriptions) == 0 {
+		add("subscriptions", "at least one is required")
+	}
+	return append(faults, validateSubscriptions(key, c.Subscriptions)...)
+}
+
+// checkBrokerURL tells whether the URL is one of TLS.
+func checkBrokerURL(text string) (secure bool, err error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		// The parser's error repeats the text, which may hold a password.
+		return false, fmt.Errorf("is not a URL such as ssl://broker.example:8883")
+	}
+	if u.User != nil {
+		return false, fmt.Errorf("must have no user or password, which would show in logs: use username and password_file")
+	}
+	switch u.Scheme {
+	case "tcp", "mqtt", "ws":
+	case "ssl", "tls", "mqtts", "wss":
+		secure = true
+	default:
+		return false, fmt.Errorf("the scheme must be tcp or mqtt, ssl, tls or mqtts, ws or wss, not %q", u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return secure, fmt.Errorf("the host is missing")
+	}
+	if strings.HasPrefix(u.Scheme, "ws") {
+		return secure, nil
+	}
+	if u.Port() == "" {
+		return secure, fmt.Errorf("the port is missing: usually 1883, with TLS 8883")
+	}
+	if u.Path != "" && u.Path != "/" {
+		return secure, fmt.Errorf("only ws and wss have a path")
+	}
+	return secure, nil
+}
+
+func (b Broker) validate(key string) []Fault {
+	var faults []Fault
+	add := func(member, format string, args ...any) {
+		faults = append(faults, Fault{key + "." + member, fmt.Sprintf(format, args...)})
+	}
+	host, _, err := net.SplitHostPort(b.Listen)
+	switch {
+	case err != nil:
+		add("listen", "must be an address such as 127.0.0.1:1883 or :1883")
+	case b.AllowAnonymous && !isLoopback(host):
+		add("allow_anonymous", "only on a loopback address: anybody in the network could write data")
+	}
+	if !b.AllowAnonymous && len(b.Users) == 0 {
+		add("users", "at least one is required, or nobody can connect")
+	}
+	if (b.TLS.CertFile == "") != (b.TLS.KeyFile == "") {
+		add("tls", "cert_file and key_file go together")
+	}
+	if b.MaxPacket < 1024 || b.MaxPacket > 256<<20 {
+		add("max_packet", "must be from 1 KiB to 256 MiB, in bytes")
+	}
+	if b.MaxClients < 1 {
+		add("max_clients", "must be at least 1")
+	}
+	var names []string
+	for i, u := range b.Users {
+		member := fmt.Sprintf("users[%d]", i)
+		if u.Username == "" || slices.Contains(names, u.Username) {
+			add(member+".username", "must be given, and once only")
+		}
+		names = append(names, u.Username)
+		if (u.Password == "") == (u.PasswordFile == "") {
+			add(member+".password", "one of password and password_file is required")
+		}
+	}
+	return append(faults, validateSubscriptions(key, b.Subscriptions)...)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func validateSubscriptions(key string, list []Subscription) []Fault {
+	var faults []Fault
+	filters := make(map[string]bool)
+	for i, s := range list {
+		at := fmt.Sprintf("%s.subscriptions[%d]", key, i)
+		faults = append(faults, s.validate(at)...)
+		p, err := topic.Parse(s.Topic)
+		if err != nil {
+			continue
+		}
+		if filters[p.Filter()] {
+			faults = append(faults, Fault{at + ".topic", "a former subscription takes the same topics: the first wins"})
+		}
+		filters[p.Filter()] = true
+	}
+	return faults
+}
+
+func (s Subscription) validate(key string) []Fault {
+	var faults []Fault
+	add := func(member, format string, args ...any) {
+		faults = append(faults, Fault{key + "." + member, fmt.Sprintf(format, args...)})
+	}
+	pattern, err := topic.Parse(s.Topic)
+	if err != nil {
+		add("topic", "%s", err)
+	}
+	if s.QoS != nil && (*s.QoS < 0 || *s.QoS > 2) {
+		add("qos", "must be 0, 1 or 2")
+	}
+	formats := []string{FormatAuto, FormatFlat, FormatEnvelope, FormatSnapshot, FormatValue}
+	if !slices.Contains(formats, s.Format) {
+		add("format", "must be one of %s, not %q", strings.Join(formats, ", "), s.Format)
+	}
+	if s.DataType != "" && !slices.Contains(mes.DataTypes(), mes.DataType(s.DataType)) {
+		add("data_type", "must be Telemetry, Production, Quality, Event or State, not %q", s.DataType)
+	}
+	if s.TimeZone != "" {
+		if _, err := time.LoadLocation(s.TimeZone); err != nil {
+			add("timezone", "unknown time zone %q: use an IANA name such as Asia/Kolkata", s.TimeZone)
+		}
+	}
+	if s.SiteID != "" && mes.CheckID(s.SiteID) != nil {
+		add("site_id", "%s", mes.CheckID(s.SiteID))
+	}
+	named := err == nil && pattern.Captures(topic.CaptureMachine)
+	switch {
+	case s.MachineID != "" && mes.CheckID(s.MachineID) != nil:
+		add("machine_id", "%s", mes.CheckID(s.MachineID))
+	case s.MachineID == "" && !named && (s.Format == FormatSnapshot || s.Format == FormatValue):
+		add("machine_id", "is required: a %s names no machine, and the topic has no {machine}", s.Format)
+	}
+	return faults
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func validConnection() MQTTConnection {
+	one := 1
+	return MQTTConnection{
+		Name: "plant", URL: "ssl://broker.example:8883", ClientID: "plantgate-plant", KeepAlive: 30 * time.Second,
+		Username: "u", PasswordFile: "/run/secrets/p",
+		Subscriptions: []Subscription{
+			{Topic: "mes/production/data", QoS: &one, Format: FormatEnvelope},
+			{Topic: "plant/{site}/{machine}/#", QoS: &one, Format: FormatAuto},
+			{Topic: "opc_data/all_variables", QoS: &one, Format: FormatSnapshot, MachineID: "M1", TimeZone: "Asia/Kolkata", DataType: "Telemetry"},
+		},
+	}
+}
+
+func TestMQTTConnectionFaults(t *testing.T) {
+	t.Parallel()
+	two, three := 2, 3
+	tests := map[string]struct {
+		change func(c *MQTTConnection)
+		want   []string // key below mqtt.connections[0], a blank, part of the detail
+	}{
+		"valid":           {func(*MQTTConnection) {}, nil},
+		"valid QoS 2":     {func(c *MQTTConnection) { c.Subscriptions[0].QoS = &two }, nil},
+		"name":            {func(c *MQTTConnection) { c.Name = "" }, []string{"name required"}},
+		"scheme":          {func(c *MQTTConnection) { c.URL = "http://a:1" }, []string{"url scheme"}},
+		"port":            {func(c *MQTTConnection) { c.URL = "ssl://a" }, []string{"url port"}},
+		"host":            {func(c *MQTTConnection) { c.URL = "ssl://:8883" }, []string{"url host"}},
+		"no URL":          {func(c *MQTTConnection) { c.URL = "::" }, []string{"url not a URL"}},
+		"credentials":     {func(c *MQTTConnection) { c.URL = "ssl://u:secret@a:1" }, []string{"url password_file"}},
+		"path":            {func(c *MQTTConnection) { c.URL = "ssl://a:1/mqtt" }, []string{"url path"}},
+		"websocket":       {func(c *MQTTConnection) { c.URL = "wss://a/mqtt" }, nil},
+		"TLS on plain":    {func(c *MQTTConnection) { c.URL = "tcp://a:1"; c.TLS.CAFile = "ca" }, []string{"tls ssl://"}},
+		"key alone":       {func(c *MQTTConnection) { c.TLS.KeyFile = "k" }, []string{"tls go together"}},
+		"no user":         {func(c *MQTTConnection) { c.Username = "" }, []string{"username required with"}},
+		"both users":      {func(c *MQTTConnection) { c.UsernameFile = "f" }, []string{"username_file one of"}},
+		"both passwords":  {func(c *MQTTConnection) { c.Password = "p" }, []string{"password_file one of"}},
+		"client id":       {func(c *MQTTConnection) { c.ClientID = "" }, []string{"client_id session"}},
+		"keep-alive":      {func(c *MQTTConnection) { c.KeepAlive = time.Millisecond }, []string{"keep_alive 1s"}},
+		"nothing":         {func(c *MQTTConnection) { c.Subscriptions = nil }, []string{"subscriptions required"}},
+		"topic":           {func(c *MQTTConnection) { c.Subscriptions[0].Topic = "a/#/b" }, []string{"subscriptions[0].topic last level"}},
+		"QoS":             {func(c *MQTTConnection) { c.Subscriptions[0].QoS = &three }, []string{"subscriptions[0].qos 0, 1 or 2"}},
+		"format":          {func(c *MQTTConnection) { c.Subscriptions[0].Format = "xml" }, []string{"subscriptions[0].format must be"}},
+		"data type":       {func(c *MQTTConnection) { c.Subscriptions[0].DataType = "x" }, []string{"subscriptions[0].data_type must be"}},
+		"zone":            {func(c *MQTTConnection) { c.Subscriptions[2].TimeZone = "IST2" }, []string{"subscriptions[2].timezone IANA"}},
+		"no machine":      {func(c *MQTTConnection) { c.Subscriptions[2].MachineID = "" }, []string{"subscriptions[2].machine_id required"}},
+		"bad machine":     {func(c *MQTTConnection) { c.Subscriptions[2].MachineID = "a~b" }, []string{"subscriptions[2].machine_id '~'"}},
+		"bad site":        {func(c *MQTTConnection) { c.Subscriptions[2].SiteID = "a/b" }, []string{"subscriptions[2].site_id '/'"}},
+		"captured":        {func(c *MQTTConnection) { c.Subscriptions[1].Format = FormatSnapshot }, nil},
+		"same filter":     {func(c *MQTTConnection) { c.Subscriptions[2].Topic = "plant/+/{machine}/#" }, []string{"subscriptions[2].topic first wins"}},
+		"several at once": {func(c *MQTTConnection) { c.Name, c.ClientID = "", "" }, []string{"name required", "client_id session"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := validConnection()
+			tt.change(&c)
+			checkFaults(t, MQTT{Connections: []MQTTConnection{c}}.validate(), "mqtt.connections[0].", tt.want)
+		})
+	}
+}
+
+func TestMQTTConnectionsTogether(t *testing.T) {
+	t.Parallel()
+	got := MQTT{Connections: []MQTTConnection{validConnection(), validConnection()}}.validate()
+	checkFaults(t, got, "mqtt.connections[1].", []string{"name another", "client_id session"})
+}
+
+func TestBrokerFaults(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(b *Broker)
+		want   []string
+	}{
+		"valid":              {func(*Broker) {}, nil},
+		"anonymous loopback": {func(b *Broker) { b.AllowAnonymous, b.Users = true, nil }, nil},
+		"anonymous all":      {func(b *Broker) { b.AllowAnonymous, b.Listen = true, ":1883" }, []string{"allow_anonymous loopback"}},
+		"listen":             {func(b *Broker) { b.Listen = "1883" }, []string{"listen address"}},
+		"nobody":             {func(b *Broker) { b.Users = nil }, []string{"users nobody"}},
+		"user twice":         {func(b *Broker) { b.Users = append(b.Users, b.Users[0]) }, []string{"users[1].username once"}},
+		"no password":        {func(b *Broker) { b.Users[0].Password = "" }, []string{"users[0].password one of"}},
+		"TLS":                {func(b *Broker) { b.TLS.CertFile = "c" }, []string{"tls go together"}},
+		"limits":             {func(b *Broker) { b.MaxPacket, b.MaxClients = 0, 0 }, []string{"max_packet KiB", "max_clients 1"}},
+		"off":                {func(b *Broker) { *b = Broker{} }, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := Default().MQTT.Broker
+			b.Enabled = true
+			b.Users = []BrokerUser{{Username: "u", Password: "p"}}
+			tt.change(&b)
+			checkFaults(t, MQTT{Broker: b}.validate(), "mqtt.broker.", tt.want)
+		})
+	}
+}
+
+func checkFaults(t *testing.T, got []Fault, prefix string, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("got %d faults %+v, want %d %q", len(got), got, len(want), want)
+	}
+	for _, w := range want {
+		member, detail, _ := strings.Cut(w, " ")
+		if !slices.ContainsFunc(got, func(f Fault) bool { return f.Key == prefix+member && strings.Contains(f.Detail, detail) }) {
+			t.Errorf("no fault of %s%s with %q in %+v", prefix, member, detail, got)
+		}
+	}
+}
