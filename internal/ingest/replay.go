@@ -16,6 +16,8 @@ type Replay struct {
 	Body []byte
 	// MachineID, SiteID and Format replace what the door knew; "" keeps it.
 	MachineID, SiteID, Format string
+	// Limit bounds the sites and machines that the records may be of.
+	Limit mes.Scope
 }
 
 // Replay decodes a quarantined message once more and stores its records in the
@@ -36,6 +38,9 @@ func (s *Service) Replay(ctx context.Context, r Replay) ([]mes.Receipt, error) {
 	for i := range batch {
 		if err := s.admitReplayed(ctx, &batch[i], item, i); err != nil {
 			return nil, err
+		}
+		if !r.Limit.Allows(batch[i].SiteID, batch[i].MachineID) {
+			return nil, mes.Errorf(mes.CodeForbidden, "the key may not write machine %q of site %q", batch[i].MachineID, batch[i].SiteID)
 		}
 		j.accept(i)
 	}
