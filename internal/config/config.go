@@ -84,8 +84,10 @@ type Data struct {
 	MaxRecord    int           `koanf:"max_record"`
 	MaxBatch     int           `koanf:"max_batch"`
 	MaxDepth     int           `koanf:"max_depth"`
-	// Queue is how many records may wait for the writer before doors are slowed.
-	Queue int `koanf:"queue"`
+	// Queue is how many records, and QueueBytes how many bytes of them, may wait
+	// for the writer before doors are slowed.
+	Queue      int `koanf:"queue"`
+	QueueBytes int `koanf:"queue_bytes"`
 }
 
 // MQTT holds the connections to brokers and the own broker.
@@ -237,6 +239,7 @@ func Default() Config {
 			MaxBatch:     10_000,
 			MaxDepth:     32,
 			Queue:        20_000,
+			QueueBytes:   64 << 20,
 		},
 		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 16 << 20, MaxClients: 1000}},
 		Metrics: Metrics{Listen: "127.0.0.1:9464"},

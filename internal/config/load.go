@@ -1,0 +1,197 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+
+	_ "embed"
+)
+
+// Example is a complete configuration file in which every key is explained.
+//
+//go:embed plantgate.example.yaml
+var Example []byte
+
+// EnvPrefix begins the name of every environment variable that is read.
+const EnvPrefix = "PLANTGATE_"
+
+// envAliases are variables whose names do not follow from a key.
+var envAliases = map[string]string{
+	"PLANTGATE_API_KEY":      "auth.bootstrap_key",
+	"PLANTGATE_API_KEY_FILE": "auth.bootstrap_key_file",
+}
+
+// Load reads the file (none if path is ""), then the environment, over the
+// defaults, and checks the whole. The error is Faults if the configuration is
+// wrong. The second result names PLANTGATE_* variables that mean nothing.
+func Load(path string, environ []string) (Config, []string, error) {
+	k := koanf.New(".")
+	var faults Faults
+	if path != "" {
+		found, err := loadFile(k, path)
+		if err != nil {
+			return Config{}, nil, err
+		}
+		faults = append(faults, found...)
+	}
+	values, unknown := fromEnvironment(environ)
+	if err := k.Load(confmap.Provider(values, "."), nil); err != nil {
+		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
+	}
+	c := Default()
+	if err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: decoder(&c)}); err != nil {
+		return Config{}, unknown, append(faults, decodeFaults(err)...)
+	}
+	c.applyElementDefaults()
+	faults = append(faults, c.readSecrets()...)
+	faults = append(faults, c.Validate()...)
+	if len(faults) > 0 {
+		return Config{}, unknown, faults
+	}
+	return c, unknown, nil
+}
+
+func loadFile(k *koanf.Koanf, path string) (Faults, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, Faults{{Key: path, Detail: "no such file; `plantgate config example` prints one"}}
+		}
+		return nil, err
+	}
+	if err := k.Load(rawbytes.Provider(raw), yaml.Parser()); err != nil {
+		return nil, Faults{{Key: path, Detail: "is not valid YAML: " + err.Error()}}
+	}
+	return unknownKeys(k.Raw(), reflect.TypeFor[Config](), ""), nil
+}
+
+func decoder(c *Config) *mapstructure.DecoderConfig {
+	return &mapstructure.DecoderConfig{
+		Result:           c,
+		TagName:          "koanf",
+		WeaklyTypedInput: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(
+			mapstructure.StringToTimeDurationHookFunc(),
+			mapstructure.StringToSliceHookFunc(","),
+		),
+	}
+}
+
+// decodeFaults turns the decoder's errors, which name keys, into faults.
+func decodeFaults(err error) Faults {
+	var faults Faults
+	for line := range strings.Lines(err.Error()) {
+		line = strings.Trim(line, " *\n")
+		_, rest, ok := strings.Cut(line, "'")
+		if !ok {
+			continue
+		}
+		key, detail, _ := strings.Cut(rest, "'")
+		faults = append(faults, Fault{Key: key, Detail: strings.TrimLeft(detail, ": ")})
+	}
+	if len(faults) == 0 {
+		faults = Faults{{Key: "configuration", Detail: err.Error()}}
+	}
+	return faults
+}
+
+// unknownKeys compares what the file says with the fields of t.
+func unknownKeys(raw map[string]any, t reflect.Type, prefix string) Faults {
+	var faults Faults
+	for name, value := range raw {
+		key := strings.TrimPrefix(prefix+"."+name, ".")
+		field, ok := fieldByKey(t, name)
+		if !ok {
+			faults = append(faults, Fault{Key: key, Detail: "unknown key"})
+			continue
+		}
+		faults = append(faults, unknownIn(value, field.Type, key)...)
+	}
+	slices.SortFunc(faults, func(a, b Fault) int { return strings.Compare(a.Key, b.Key) })
+	return faults
+}
+
+func unknownIn(value any, t reflect.Type, key string) Faults {
+	switch v := value.(type) {
+	case map[string]any:
+		switch t.Kind() {
+		case reflect.Struct:
+			return unknownKeys(v, t, key)
+		case reflect.Map:
+		default:
+			return Faults{{Key: key, Detail: "must not be a mapping"}}
+		}
+	case []any:
+		if t.Kind() != reflect.Slice {
+			return Faults{{Key: key, Detail: "must not be a list"}}
+		}
+		var faults Faults
+		for i, e := range v {
+			faults = append(faults, unknownIn(e, t.Elem(), fmt.Sprintf("%s[%d]", key, i))...)
+		}
+		return faults
+	}
+	return nil
+}
+
+func fieldByKey(t reflect.Type, name string) (reflect.StructField, bool) {
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("koanf") == name {
+			return t.Field(i), true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+// fromEnvironment returns the values of known variables by key. Lists of
+// objects can't be given in the environment.
+func fromEnvironment(environ []string) (values map[string]any, unknown []string) {
+	byName := make(map[string]string)
+	for _, key := range scalarKeys(reflect.TypeFor[Config](), "") {
+		byName[EnvPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+	}
+	for name, key := range envAliases {
+		byName[name] = key
+	}
+	values = make(map[string]any)
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, EnvPrefix) || strings.HasPrefix(name, EnvPrefix+"TEST_") {
+			continue
+		}
+		if key, ok := byName[name]; ok {
+			values[key] = value
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	return values, unknown
+}
+
+// scalarKeys lists the dotted keys that are not lists of objects.
+func scalarKeys(t reflect.Type, prefix string) []string {
+	var keys []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := strings.TrimPrefix(prefix+"."+f.Tag.Get("koanf"), ".")
+		switch {
+		case f.Type.Kind() == reflect.Struct:
+			keys = append(keys, scalarKeys(f.Type, key)...)
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct, f.Type.Kind() == reflect.Map:
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

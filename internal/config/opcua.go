@@ -1,0 +1,237 @@
+package config
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// The security policies (OPC 10000-7) that connections may use.
+const (
+	PolicyNone                = "None"
+	PolicyBasic256Sha256      = "Basic256Sha256"
+	PolicyAes128Sha256RsaOaep = "Aes128_Sha256_RsaOaep"
+	PolicyAes256Sha256RsaPss  = "Aes256_Sha256_RsaPss"
+)
+
+// The message security modes of OPC 10000-4, 7.20.
+const (
+	ModeNone           = "None"
+	ModeSign           = "Sign"
+	ModeSignAndEncrypt = "SignAndEncrypt"
+)
+
+const (
+	minPublishingInterval = 10 * time.Millisecond
+	maxOPCUAQueueSize     = 100_000
+)
+
+// nodeIDForm is the text form of a NodeId (OPC 10000-6, 5.3.1.10) with an
+// optional namespace, by index or by URI.
+var nodeIDForm = regexp.MustCompile(`(?s)^(?:ns=(\d{1,5});|nsu=([^;]+);)?([isgb])=(.+)$`)
+
+// SignalName returns the signal that the node becomes: the configured one, else
+// the last part of the node's identifier after its last "/" or ".".
+func (n OPCUANode) SignalName() string {
+	if n.Signal != "" {
+		return n.Signal
+	}
+	parts := nodeIDForm.FindStringSubmatch(n.NodeID)
+	if parts == nil {
+		return ""
+	}
+	identifier := parts[4]
+	if i := strings.LastIndexAny(identifier, "/."); i >= 0 && i < len(identifier)-1 {
+		return identifier[i+1:]
+	}
+	return identifier
+}
+
+// CheckNodeID tells what is wrong with the text form of a node id, or nil.
+func CheckNodeID(id string) error {
+	parts := nodeIDForm.FindStringSubmatch(id)
+	if parts == nil {
+		return errors.New("must look like ns=1;s=Objects/MyFolder/MyVariable, ns=2;i=1001 or nsu=urn:example;s=Name")
+	}
+	if ns := parts[1]; ns != "" {
+		if _, err := strconv.ParseUint(ns, 10, 16); err != nil {
+			return errors.New("has a namespace index above 65535")
+		}
+	}
+	identifier := parts[4]
+	switch parts[3] {
+	case "i":
+		if _, err := strconv.ParseUint(identifier, 10, 32); err != nil {
+			return errors.New("has a numeric identifier that is no number from 0 to 4294967295")
+		}
+	case "g":
+		b, err := hex.DecodeString(strings.ReplaceAll(identifier, "-", ""))
+		if err != nil || len(b) != 16 {
+			return errors.New("has an identifier that is no GUID")
+		}
+	case "b":
+		if _, err := base64.StdEncoding.DecodeString(identifier); err != nil {
+			return errors.New("has an opaque identifier that is not base64")
+		}
+	}
+	return nil
+}
+
+// validate returns every fault of the OPC UA section.
+func (o OPCUA) validate() []Fault {
+	var all []Fault
+	names := map[string]bool{}
+	for i, c := range o.Connections {
+		key := fmt.Sprintf("opcua.connections[%d]", i)
+		for _, f := range c.Validate() {
+			all = append(all, Fault{key + "." + f.Key, f.Detail})
+		}
+		if names[c.Name] && c.Name != "" {
+			all = append(all, Fault{key + ".name", fmt.Sprintf("%q names another connection already", c.Name)})
+		}
+		names[c.Name] = true
+	}
+	return all
+}
+
+// Validate returns every fault of the connection, with keys relative to it. It
+// does not read files and does not touch the network.
+func (o OPCUAConnection) Validate() []Fault {
+	f := faults{}
+	f.check("name", mes.CheckID(o.Name))
+	o.validateEndpoint(&f)
+	o.validateSecurity(&f)
+	o.validateIntervals(&f)
+	o.validateMachines(&f)
+	return f.list
+}
+
+func (o OPCUAConnection) validateEndpoint(f *faults) {
+	u, err := url.Parse(o.Endpoint)
+	switch {
+	case err != nil || u.Scheme != "opc.tcp" || u.Hostname() == "":
+		f.add("endpoint", "must look like opc.tcp://host:4840")
+	case u.User != nil:
+		f.add("endpoint", "must not hold credentials; use username and password_file")
+	}
+}
+
+func (o OPCUAConnection) validateSecurity(f *faults) {
+	policies := []string{PolicyNone, PolicyBasic256Sha256, PolicyAes128Sha256RsaOaep, PolicyAes256Sha256RsaPss}
+	modes := []string{ModeNone, ModeSign, ModeSignAndEncrypt}
+	if !slices.Contains(policies, o.SecurityPolicy) {
+		f.add("security_policy", "must be one of %s, not %q", strings.Join(policies, ", "), o.SecurityPolicy)
+	}
+	switch {
+	case !slices.Contains(modes, o.SecurityMode):
+		f.add("security_mode", "must be one of %s, not %q", strings.Join(modes, ", "), o.SecurityMode)
+	case (o.SecurityPolicy == PolicyNone) != (o.SecurityMode == ModeNone):
+		f.add("security_mode", "None goes with the policy None only")
+	case o.SecurityMode != ModeNone && o.ServerThumbprint == "" && o.ServerCAFile == "":
+		f.add("server_thumbprint", "security needs server_thumbprint or server_ca_file, by which the server is recognised")
+	}
+	if o.ServerThumbprint != "" {
+		if _, err := ParseThumbprint(o.ServerThumbprint); err != nil {
+			f.check("server_thumbprint", err)
+		}
+	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		f.add("cert_file", "cert_file and key_file belong together")
+	}
+	if o.Password != "" && o.PasswordFile != "" {
+		f.add("password_file", "give password or password_file, not both")
+	}
+	if o.Username == "" && (o.Password != "" || o.PasswordFile != "") {
+		f.add("username", "is required with a password")
+	}
+}
+
+func (o OPCUAConnection) validateIntervals(f *faults) {
+	if o.PublishingInterval < minPublishingInterval {
+		f.add("publishing_interval", "must be at least %s, not %s", minPublishingInterval, o.PublishingInterval)
+	}
+	if o.SamplingInterval < 0 {
+		f.add("sampling_interval", "must not be negative")
+	}
+	if o.QueueSize < 1 || o.QueueSize > maxOPCUAQueueSize {
+		f.add("queue_size", "must be 1 to %d, not %d", maxOPCUAQueueSize, o.QueueSize)
+	}
+	if o.Watchdog < 3*o.PublishingInterval {
+		f.add("watchdog", "must be at least three publishing intervals (%s), not %s", 3*o.PublishingInterval, o.Watchdog)
+	}
+}
+
+func (o OPCUAConnection) validateMachines(f *faults) {
+	if o.SiteID != "" {
+		f.check("site_id", mes.CheckID(o.SiteID))
+	}
+	if len(o.Machines) == 0 {
+		f.add("machines", "needs at least one machine")
+	}
+	signals := map[[3]string]string{}
+	for i, m := range o.Machines {
+		key := fmt.Sprintf("machines[%d]", i)
+		f.check(key+".machine_id", mes.CheckID(m.MachineID))
+		if m.SiteID != "" {
+			f.check(key+".site_id", mes.CheckID(m.SiteID))
+		}
+		if len(m.Nodes) == 0 {
+			f.add(key+".nodes", "needs at least one node")
+		}
+		site := m.SiteID
+		if site == "" {
+			site = o.SiteID
+		}
+		for j, n := range m.Nodes {
+			nodeKey := fmt.Sprintf("%s.nodes[%d]", key, j)
+			n.validate(nodeKey, f)
+			name := [3]string{site, m.MachineID, n.SignalName()}
+			if other, ok := signals[name]; ok {
+				f.add(nodeKey+".signal", "%q of this machine is taken by %s", n.SignalName(), other)
+			}
+			signals[name] = nodeKey
+		}
+	}
+}
+
+func (n OPCUANode) validate(key string, f *faults) {
+	if err := CheckNodeID(n.NodeID); err != nil {
+		f.check(key+".node_id", err)
+		return
+	}
+	switch name := n.SignalName(); {
+	case len(name) > mes.MaxSignalNameLength:
+		f.add(key+".signal", "must have at most %d bytes", mes.MaxSignalNameLength)
+	case name == mes.SignalStatus:
+		f.add(key+".signal", "%q is reserved for the machine's status; name it otherwise and give a map", name)
+	}
+	if len(n.Unit) > mes.MaxUnitLength {
+		f.add(key+".unit", "must have at most %d bytes", mes.MaxUnitLength)
+	}
+	for _, value := range slices.Sorted(maps.Keys(n.Map)) {
+		if !slices.Contains(mes.Statuses(), mes.Status(n.Map[value])) {
+			f.add(key+".map", "%q must become Running, Idle, Stopped or Maintenance, not %q", value, n.Map[value])
+		}
+	}
+}
+
+// ParseThumbprint reads a SHA-256 in hexadecimal, with or without colons.
+func ParseThumbprint(text string) ([32]byte, error) {
+	var sum [32]byte
+	b, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(text))
+	if err != nil || len(b) != len(sum) {
+		return sum, errors.New("must be a SHA-256 in hexadecimal (64 digits, colons allowed)")
+	}
+	copy(sum[:], b)
+	return sum, nil
+}
