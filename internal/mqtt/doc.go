@@ -7,7 +7,7 @@
 // Bindings are tried in their configured order and the first that matches a
 // topic wins: one message is one record, however many filters it matches.
 //
-// RabbitMQ maps topics to AMQP routing keys, in which "/" and "." change
-// places: a dot in a published topic comes back as a slash. Machine ids that
-// stand in topics should have no dots there.
+// RabbitMQ turns topics into AMQP routing keys, whose levels are parted by dots:
+// a dot in a published topic comes back as a slash, as one level more. Machine
+// ids that stand in topics must have no dots there.
 package mqtt

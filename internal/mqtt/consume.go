@@ -1,0 +1,114 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"plantgate/internal/mes"
+)
+
+// Bounds of one commit: messages that are taken at once, and records after
+// which no further message joins.
+const (
+	maxBatchMessages = 512
+	maxBatchRecords  = 2000
+)
+
+// consume stores what was handed over until ctx ends. It takes what is there
+// and commits at once: brokers send only a few messages ahead of
+// acknowledgements (RabbitMQ 10, Mosquitto 20), so waiting for a larger batch
+// would only wait.
+func (a *Adapter) consume(ctx context.Context) {
+	for {
+		batch := a.queue.take(ctx, maxBatchMessages)
+		if batch == nil {
+			return
+		}
+		a.storeAll(ctx, batch)
+		a.queue.release(batch)
+	}
+}
+
+// storeAll commits a batch in its order, in several units if its messages hold
+// many records. When ctx ends the rest stays unacknowledged: the broker will
+// deliver it again.
+func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
+	start := 0
+	var records []mes.Record
+	for i, d := range batch {
+		records = append(records, a.bindings.Decode(a.decoder, d.Message)...)
+		if len(records) < maxBatchRecords && i < len(batch)-1 {
+			continue
+		}
+		if !a.store(ctx, records) {
+			return
+		}
+		for _, stored := range batch[start : i+1] {
+			stored.ack()
+		}
+		start, records = i+1, nil
+	}
+}
+
+// store ingests the records and returns true after their commit. As long as
+// that fails it tries again, for the messages are neither acknowledged nor
+// dropped; it returns false only once ctx has ended.
+func (a *Adapter) store(ctx context.Context, records []mes.Record) bool {
+	if len(records) == 0 {
+		return true
+	}
+	pause := newBackOff(maxStorePause)
+	for {
+		receipts, err := a.ingester.Ingest(ctx, records)
+		if err == nil {
+			a.condition.hold("")
+			a.condition.quarantined(countQuarantined(receipts))
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		wait := pause.NextBackOff()
+		a.condition.hold("messages can't be stored and stay with the broker: " + forOperator(err, "see the log"))
+		a.log.Warn("storing MQTT messages failed", "error", err, "cause", errors.Unwrap(err), "records", len(records), "retry_in", wait)
+		if !sleep(ctx, wait) {
+			return false
+		}
+	}
+}
+
+func countQuarantined(receipts []mes.Receipt) int64 {
+	var n int64
+	for _, r := range receipts {
+		if r.Status == mes.ReceiptQuarantined {
+			n++
+		}
+	}
+	return n
+}
+
+// newBackOff starts at half a second and doubles up to longest, each step
+// varied by half so that clients don't come back in step.
+func newBackOff(longest time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = min(500*time.Millisecond, longest)
+	b.Multiplier = 2
+	b.MaxInterval = longest
+	b.Reset()
+	return b
+}
+
+// sleep waits and tells whether the time passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

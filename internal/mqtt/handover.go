@@ -1,0 +1,162 @@
+package mqtt
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// delivery is a message in hand: ack tells the broker that it is stored.
+type delivery struct {
+	Message
+	ack func()
+}
+
+// handover is the bounded place between the client's handler, which must never
+// wait long, and the consumer, which waits for commits. What was put counts
+// against the bounds until it is released, that is, committed.
+type handover struct {
+	maxCount, maxBytes int
+
+	mu    sync.Mutex
+	list  []delivery
+	count int // put and not yet released
+	bytes int
+	// filled and freed hold a token after a change. Each has one waiter at a
+	// time: the consumer; the handler, the supervisor or the drain.
+	filled chan struct{}
+	freed  chan struct{}
+}
+
+func newHandover(maxCount, maxBytes int) *handover {
+	return &handover{
+		maxCount: maxCount,
+		maxBytes: maxBytes,
+		filled:   make(chan struct{}, 1),
+		freed:    make(chan struct{}, 1),
+	}
+}
+
+// put hands a delivery over. Without room it waits at most for the time given,
+// or until stop is closed, and returns false if there was none.
+func (h *handover) put(d delivery, wait time.Duration, stop <-chan struct{}) bool {
+	if h.tryPut(d) {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-h.freed:
+			if h.tryPut(d) {
+				return true
+			}
+		case <-timer.C:
+			return false
+		case <-stop:
+			return false
+		}
+	}
+}
+
+func (h *handover) tryPut(d delivery) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// One delivery always fits, or a message larger than the bound never would.
+	if h.count > 0 && (h.count >= h.maxCount || h.bytes+len(d.Payload) > h.maxBytes) {
+		return false
+	}
+	h.add(d)
+	return true
+}
+
+// force hands a delivery over whatever the bounds say.
+func (h *handover) force(d delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.add(d)
+}
+
+func (h *handover) add(d delivery) {
+	h.list = append(h.list, d)
+	h.count++
+	h.bytes += len(d.Payload)
+	signal(h.filled)
+}
+
+// take waits until something is there and returns what there is, at most limit
+// deliveries: it never waits for more. It returns nil once ctx has ended.
+func (h *handover) take(ctx context.Context, limit int) []delivery {
+	for {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if batch := h.takeNow(limit); batch != nil {
+			return batch
+		}
+		select {
+		case <-h.filled:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (h *handover) takeNow(limit int) []delivery {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.list) == 0 {
+		return nil
+	}
+	n := min(limit, len(h.list))
+	batch := h.list[:n:n]
+	h.list = h.list[n:]
+	if len(h.list) == 0 {
+		h.list = nil
+	}
+	return batch
+}
+
+// release makes room: the deliveries are stored, or given up at the end.
+func (h *handover) release(batch []delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range batch {
+		h.count--
+		h.bytes -= len(batch[i].Payload)
+		batch[i] = delivery{}
+	}
+	signal(h.freed)
+}
+
+// waitRoom waits until half of the room is free.
+func (h *handover) waitRoom(ctx context.Context) {
+	h.waitUntil(ctx, func() bool { return h.count <= h.maxCount/2 && h.bytes <= h.maxBytes/2 })
+}
+
+// waitEmpty waits until everything is released, and tells whether it is.
+func (h *handover) waitEmpty(ctx context.Context) bool {
+	return h.waitUntil(ctx, func() bool { return h.count == 0 })
+}
+
+func (h *handover) waitUntil(ctx context.Context, holds func() bool) bool {
+	for {
+		h.mu.Lock()
+		ok := holds()
+		h.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-h.freed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
