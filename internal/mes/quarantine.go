@@ -25,7 +25,10 @@ type QuarantineItem struct {
 	MachineID string
 	DataType  DataType
 	Reason    Error
-	Raw       []byte
+	// Raw is the message as it came. Lists leave it out and give only RawSize,
+	// its length in bytes.
+	Raw     []byte
+	RawSize int64
 	// ResolvedAt and ResolvedBy (the API key's id) are set once replayed or discarded.
 	ResolvedAt time.Time
 	ResolvedBy string
