@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+const equipmentColumns = `site_id, id, level, name, time_zone, auto_registered,
+	created_at, last_received_at, last_time, doors`
+
+type equipmentRow struct {
+	SiteID         string    `db:"site_id"`
+	ID             string    `db:"id"`
+	Level          mes.Level `db:"level"`
+	Name           string    `db:"name"`
+	TimeZone       string    `db:"time_zone"`
+	AutoRegistered bool      `db:"auto_registered"`
+	CreatedAt      timestamp `db:"created_at"`
+	LastReceivedAt timestamp `db:"last_received_at"`
+	LastTime       timestamp `db:"last_time"`
+	Doors          doors     `db:"doors"`
+}
+
+func (r *equipmentRow) toDomain() mes.Equipment {
+	return mes.Equipment{
+		SiteID: r.SiteID, ID: r.ID, Level: r.Level, Name: r.Name, TimeZone: r.TimeZone,
+		AutoRegistered: r.AutoRegistered, CreatedAt: r.CreatedAt.Time,
+		LastReceivedAt: r.LastReceivedAt.Time, LastTime: r.LastTime.Time,
+		Doors: r.Doors.toDomain(),
+	}
+}
+
+// Equipment returns a node of the hierarchy, or an error of CodeNotFound.
+func (s *Store) Equipment(ctx context.Context, siteID, id string) (mes.Equipment, error) {
+	var rows []equipmentRow
+	err := s.readers.SelectContext(ctx, &rows,
+		"SELECT "+equipmentColumns+" FROM equipment WHERE site_id = ? AND id = ?", siteID, id)
+	if err != nil {
+		return mes.Equipment{}, readError(err, "read equipment")
+	}
+	if len(rows) == 0 {
+		return mes.Equipment{}, mes.Errorf(mes.CodeNotFound, "there is no equipment %q in site %q", id, siteID)
+	}
+	return rows[0].toDomain(), nil
+}
+
+// KnowsEquipment tells whether the work unit is registered.
+func (s *Store) KnowsEquipment(ctx context.Context, siteID, id string) (bool, error) {
+	var count int
+	err := s.readers.GetContext(ctx, &count,
+		"SELECT count(*) FROM equipment WHERE site_id = ? AND id = ? AND level = ?",
+		siteID, id, string(mes.LevelWorkUnit))
+	if err != nil {
+		return false, readError(err, "look up equipment")
+	}
+	return count == 1, nil
+}
+
+// EquipmentList lists equipment by site and id.
+func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes.Equipment, error) {
+	q := newQuery("SELECT " + equipmentColumns + " FROM equipment")
+	q.equal("site_id", f.SiteID)
+	q.equal("level", string(f.Level))
+	q.oneOf("site_id", f.Scope.Sites)
+	if len(f.Scope.Machines) > 0 {
+		q.oneOf("id", f.Scope.Machines)
+	}
+	if f.Door != "" {
+		q.where("doors & ? <> 0", int64(doorBit(f.Door)))
+	}
+	if f.AfterSiteID != "" || f.AfterID != "" {
+		q.where("(site_id, id) > (?, ?)", f.AfterSiteID, f.AfterID)
+	}
+	q.order("site_id", "id")
+	q.limit(f.Limit)
+	var rows []equipmentRow
+	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
+		return nil, readError(err, "list equipment")
+	}
+	items := make([]mes.Equipment, len(rows))
+	for i := range rows {
+		items[i] = rows[i].toDomain()
+	}
+	return items, nil
+}
+
+// PutSites creates or updates the configured sites: their name and zone. Sites
+// that are no longer configured stay, since their data do.
+func (s *Store) PutSites(ctx context.Context, sites []mes.Equipment) error {
+	return s.update(ctx, func(t *tx) error {
+		for _, site := range sites {
+			err := t.writer.exec(ctx, `INSERT INTO equipment
+					(site_id, id, level, name, time_zone, auto_registered, created_at)
+				VALUES (?, ?, ?, ?, ?, 0, ?)
+				ON CONFLICT (site_id, id) DO UPDATE SET
+					level = excluded.level, name = excluded.name, time_zone = excluded.time_zone`,
+				site.SiteID, site.SiteID, string(mes.LevelSite), site.Name, site.TimeZone,
+				timestamp{createdAt(site.CreatedAt)})
+			if err != nil {
+				return s.writeError(err, "put a site")
+			}
+		}
+		return nil
+	})
+}
+
+// createdAt is the time that the caller gives, else now.
+func createdAt(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
+}
+
+// sighting is what the records of one call say about one work unit.
+type sighting struct {
+	siteID, machineID string
+	firstReceived     time.Time
+	lastReceived      time.Time
+	lastTime          time.Time
+	doors             doors
+}
+
+// applyEquipment registers work units that are new and notes when and how those
+// that are known were heard of.
+func (t *tx) applyEquipment(ctx context.Context, records []*mes.Record) error {
+	for _, s := range sightings(records) {
+		err := t.writer.exec(ctx, `INSERT INTO equipment (`+equipmentColumns+`)
+			VALUES (?, ?, ?, '', '', 1, ?, ?, ?, ?)
+			ON CONFLICT (site_id, id) DO UPDATE SET
+				created_at = CASE WHEN auto_registered = 1
+					THEN min(created_at, excluded.created_at) ELSE created_at END,
+				last_received_at = max(coalesce(last_received_at, excluded.last_received_at), excluded.last_received_at),
+				last_time = max(coalesce(last_time, excluded.last_time), excluded.last_time),
+				doors = doors | excluded.doors`,
+			s.siteID, s.machineID, string(mes.LevelWorkUnit), timestamp{s.firstReceived},
+			timestamp{s.lastReceived}, timestamp{s.lastTime}, int64(s.doors))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sightings sums records up by work unit, in the order in which the work units
+// are first met.
+func sightings(records []*mes.Record) []*sighting {
+	type key struct{ site, machine string }
+	byUnit := map[key]*sighting{}
+	var list []*sighting
+	for _, r := range records {
+		k := key{r.SiteID, r.MachineID}
+		s, ok := byUnit[k]
+		if !ok {
+			s = &sighting{siteID: r.SiteID, machineID: r.MachineID, firstReceived: r.ReceivedAt,
+				lastReceived: r.ReceivedAt, lastTime: r.Time}
+			byUnit[k] = s
+			list = append(list, s)
+		}
+		s.firstReceived = earlier(s.firstReceived, r.ReceivedAt)
+		s.lastReceived = later(s.lastReceived, r.ReceivedAt)
+		s.lastTime = later(s.lastTime, r.Time)
+		s.doors |= doorBit(r.Origin.Door)
+	}
+	return list
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

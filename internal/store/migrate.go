@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"plantgate/internal/mes"
+	"plantgate/migrations"
+)
+
+// Migration is one numbered step of the schema.
+type Migration struct {
+	Version int64
+	Name    string
+	// AppliedAt is when the step was made; zero if it was not.
+	AppliedAt time.Time
+}
+
+// MigrateUp makes every step that is missing and returns those it made.
+func (s *Store) MigrateUp(ctx context.Context) ([]Migration, error) {
+	var made []Migration
+	err := s.migrate(ctx, func(p *goose.Provider) error {
+		results, err := p.Up(ctx)
+		made = migrationsOf(results)
+		return err
+	})
+	return made, err
+}
+
+// MigrateDown takes the newest step back and returns it. Its tables are lost.
+func (s *Store) MigrateDown(ctx context.Context) (Migration, error) {
+	var undone Migration
+	err := s.migrate(ctx, func(p *goose.Provider) error {
+		result, err := p.Down(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return mes.Errorf(mes.CodeConflict, "the schema has no step to take back")
+		}
+		if err == nil {
+			undone = migrationsOf([]*goose.MigrationResult{result})[0]
+		}
+		return err
+	})
+	return undone, err
+}
+
+// MigrationStatus lists every step that this program knows.
+func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	var steps []Migration
+	err := s.migrate(ctx, func(p *goose.Provider) error {
+		status, err := p.Status(ctx)
+		for _, step := range status {
+			steps = append(steps, Migration{
+				Version: step.Source.Version, Name: path.Base(step.Source.Path),
+				AppliedAt: step.AppliedAt.UTC(),
+			})
+		}
+		return err
+	})
+	return steps, err
+}
+
+// SchemaVersion returns the version of the database, 0 if it has no schema yet,
+// and that of this program. It only reads.
+func (s *Store) SchemaVersion(ctx context.Context) (database, program int64, err error) {
+	if program, err = programVersion(); err != nil {
+		return 0, 0, err
+	}
+	var tables int
+	if err := s.readers.GetContext(ctx, &tables, tableExistsSQLite, goose.DefaultTablename); err != nil {
+		return 0, 0, readError(err, "read the schema version")
+	}
+	if tables == 0 {
+		return 0, program, nil
+	}
+	err = s.readers.GetContext(ctx, &database,
+		"SELECT coalesce(max(version_id), 0) FROM "+goose.DefaultTablename+" WHERE is_applied = 1")
+	if err != nil {
+		return 0, 0, readError(err, "read the schema version")
+	}
+	return database, program, nil
+}
+
+func programVersion() (newest int64, err error) {
+	files, err := fs.Glob(migrations.SQLite, "sqlite/*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("store: read the embedded migrations: %w", err)
+	}
+	for _, name := range files {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, fmt.Errorf("store: read the embedded migrations: %w", err)
+		}
+		newest = max(newest, version)
+	}
+	return newest, nil
+}
+
+// CheckSchema returns an error of CodePrecondition that names the remedy if the
+// schema is not the one that this program was built for.
+func (s *Store) CheckSchema(ctx context.Context) error {
+	database, program, err := s.SchemaVersion(ctx)
+	switch {
+	case err != nil:
+		return err
+	case database < program:
+		return mes.Errorf(mes.CodePrecondition,
+			"the schema of the database has version %d and this program needs %d: run `plantgate migrate up`", database, program)
+	case database > program:
+		return mes.Errorf(mes.CodePrecondition,
+			"the schema of the database has version %d and this program knows only %d: use the program of the newer version (its `plantgate migrate up` made this schema)", database, program)
+	}
+	return nil
+}
+
+// migrate runs fn while no one else writes, on a connection of its own.
+func (s *Store) migrate(ctx context.Context, fn func(*goose.Provider) error) error {
+	if err := s.lockWriter(ctx); err != nil {
+		return err
+	}
+	defer s.unlockWriter()
+	db, err := sql.Open(sqliteDriver, s.sqliteDSN(writerPragmas))
+	if err != nil {
+		return s.writeError(err, "open the database to migrate")
+	}
+	db.SetMaxOpenConns(1)
+	return errors.Join(s.withProvider(db, fn), db.Close())
+}
+
+func (s *Store) withProvider(db *sql.DB, fn func(*goose.Provider) error) error {
+	steps, err := fs.Sub(migrations.SQLite, "sqlite")
+	if err != nil {
+		return fmt.Errorf("store: read the embedded migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, steps, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("store: read the embedded migrations: %w", err)
+	}
+	return s.writeError(fn(provider), "migrate the schema")
+}
+
+func migrationsOf(results []*goose.MigrationResult) []Migration {
+	steps := make([]Migration, 0, len(results))
+	for _, r := range results {
+		steps = append(steps, Migration{Version: r.Source.Version, Name: path.Base(r.Source.Path)})
+	}
+	return steps
+}

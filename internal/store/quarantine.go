@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+
+	"plantgate/internal/mes"
+)
+
+const quarantineColumns = `id, state, received_at, door, connection, address, format, site_id,
+	machine_id, data_type, code, message, fields, resolved_at, resolved_by, record_id`
+
+type quarantineRow struct {
+	ID         uuid                 `db:"id"`
+	State      mes.QuarantineState  `db:"state"`
+	ReceivedAt timestamp            `db:"received_at"`
+	Door       mes.Door             `db:"door"`
+	Connection string               `db:"connection"`
+	Address    string               `db:"address"`
+	Format     string               `db:"format"`
+	SiteID     string               `db:"site_id"`
+	MachineID  string               `db:"machine_id"`
+	DataType   mes.DataType         `db:"data_type"`
+	Code       mes.Code             `db:"code"`
+	Message    string               `db:"message"`
+	Fields     list[mes.FieldError] `db:"fields"`
+	ResolvedAt timestamp            `db:"resolved_at"`
+	ResolvedBy string               `db:"resolved_by"`
+	RecordID   uuid                 `db:"record_id"`
+	RawSize    int64                `db:"raw_size"`
+	Raw        []byte               `db:"raw"`
+}
+
+func (r *quarantineRow) toDomain() mes.QuarantineItem {
+	return mes.QuarantineItem{
+		ID: mes.ID(r.ID), State: r.State, ReceivedAt: r.ReceivedAt.Time,
+		Origin: mes.Origin{Door: r.Door, Connection: r.Connection, Address: r.Address, Format: r.Format},
+		SiteID: r.SiteID, MachineID: r.MachineID, DataType: r.DataType,
+		Reason:     mes.Error{Code: r.Code, Message: r.Message, Fields: r.Fields},
+		Raw:        r.Raw,
+		RawSize:    r.RawSize,
+		ResolvedAt: r.ResolvedAt.Time, ResolvedBy: r.ResolvedBy, RecordID: mes.ID(r.RecordID),
+	}
+}
+
+// QuarantineItem returns an item with its raw bytes, or an error of
+// CodeNotFound.
+func (s *Store) QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineItem, error) {
+	var rows []quarantineRow
+	err := s.readers.SelectContext(ctx, &rows, "SELECT "+quarantineColumns+
+		", length(raw) AS raw_size, raw FROM quarantine WHERE id = ?", uuid(id))
+	if err != nil {
+		return mes.QuarantineItem{}, readError(err, "read a quarantined item")
+	}
+	if len(rows) == 0 {
+		return mes.QuarantineItem{}, mes.Errorf(mes.CodeNotFound, "there is no quarantined item %s", id)
+	}
+	return rows[0].toDomain(), nil
+}
+
+// QuarantineItems lists items, oldest first, without their raw bytes.
+func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]mes.QuarantineItem, error) {
+	q := newQuery("SELECT " + quarantineColumns + ", length(raw) AS raw_size FROM quarantine")
+	q.equal("state", string(f.State))
+	q.equal("door", string(f.Door))
+	q.equal("site_id", f.SiteID)
+	q.scope(f.Scope, "site_id", "machine_id")
+	if !f.After.IsZero() {
+		q.where("id > ?", uuid(f.After))
+	}
+	q.order("id")
+	q.limit(f.Limit)
+	var rows []quarantineRow
+	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
+		return nil, readError(err, "list quarantined items")
+	}
+	items := make([]mes.QuarantineItem, len(rows))
+	for i := range rows {
+		items[i] = rows[i].toDomain()
+	}
+	return items, nil
+}
+
+// AppendQuarantine implements ingest.Tx.
+func (t *tx) AppendQuarantine(ctx context.Context, items []mes.QuarantineItem) error {
+	ctx = context.WithoutCancel(ctx)
+	for i := range items {
+		item := &items[i]
+		err := t.writer.exec(ctx, `INSERT INTO quarantine (`+quarantineColumns+`, raw)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			uuid(item.ID), string(openIfUnset(item.State)), timestamp{item.ReceivedAt},
+			string(item.Origin.Door), item.Origin.Connection, item.Origin.Address, item.Origin.Format,
+			item.SiteID, item.MachineID, string(item.DataType),
+			string(item.Reason.Code), item.Reason.Message, list[mes.FieldError](item.Reason.Fields),
+			timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID), bytesOf(item.Raw))
+		if err != nil {
+			return t.store.writeError(err, "quarantine an item")
+		}
+	}
+	return nil
+}
+
+// ResolveQuarantine implements ingest.Tx: of several that resolve an item at
+// once, the first wins.
+func (t *tx) ResolveQuarantine(ctx context.Context, item mes.QuarantineItem) error {
+	ctx = context.WithoutCancel(ctx)
+	n, err := t.writer.execCount(ctx, `UPDATE quarantine
+		SET state = ?, resolved_at = ?, resolved_by = ?, record_id = ?
+		WHERE id = ? AND state = ?`,
+		string(item.State), timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID),
+		uuid(item.ID), string(mes.QuarantineOpen))
+	if err != nil {
+		return t.store.writeError(err, "resolve a quarantined item")
+	}
+	if n == 0 {
+		return mes.Errorf(mes.CodeConflict, "the quarantined item %s is not open", item.ID)
+	}
+	return nil
+}
+
+func openIfUnset(s mes.QuarantineState) mes.QuarantineState {
+	if s == "" {
+		return mes.QuarantineOpen
+	}
+	return s
+}
+
+// bytesOf makes no bytes an empty value rather than NULL.
+func bytesOf(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

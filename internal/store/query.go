@@ -1,0 +1,81 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+
+	"plantgate/internal/mes"
+)
+
+// maxRows bounds a list whose filter has no limit.
+const maxRows = 1000
+
+// query builds a SELECT from the parts that a filter asks for.
+type query struct {
+	from       string
+	conditions []string
+	args       []any
+	orderBy    []string
+	maximum    int
+}
+
+func newQuery(from string) *query { return &query{from: from, maximum: maxRows} }
+
+func (q *query) where(condition string, args ...any) {
+	q.conditions = append(q.conditions, condition)
+	q.args = append(q.args, args...)
+}
+
+// equal asks for a value unless it is empty, which means any.
+func (q *query) equal(column, value string) {
+	if value != "" {
+		q.where(column+" = ?", value)
+	}
+}
+
+// scope keeps to the sites and machines of s. An empty column is not bounded.
+func (q *query) scope(s mes.Scope, siteColumn, machineColumn string) {
+	q.oneOf(siteColumn, s.Sites)
+	q.oneOf(machineColumn, s.Machines)
+}
+
+// oneOf keeps to the values of a list. The unary plus keeps the planner from
+// looking up one value after another and sorting the whole answer: rows are
+// wanted in the order of the index, and only the first few.
+func (q *query) oneOf(column string, values []string) {
+	if len(values) == 0 || column == "" {
+		return
+	}
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	q.where("+"+column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
+}
+
+func (q *query) order(columns ...string) { q.orderBy = columns }
+
+// limit sets the number of rows; 0 leaves maxRows.
+func (q *query) limit(n int) {
+	if n > 0 {
+		q.maximum = n
+	}
+}
+
+func (q *query) text() string {
+	var b strings.Builder
+	b.WriteString(q.from)
+	for i, c := range q.conditions {
+		if i == 0 {
+			b.WriteString(" WHERE ")
+		} else {
+			b.WriteString(" AND ")
+		}
+		b.WriteString(c)
+	}
+	b.WriteString(" ORDER BY ")
+	b.WriteString(strings.Join(q.orderBy, ", "))
+	b.WriteString(" LIMIT ")
+	b.WriteString(strconv.Itoa(q.maximum))
+	return b.String()
+}

@@ -1,0 +1,169 @@
+// Package store keeps plantgate's data. One file holds one aggregate; what
+// differs between databases stands in files that end in the dialect's name.
+//
+// A write is a unit of work that is durable when Update returns without an
+// error. Reads see every unit that was committed before they began.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/jmoiron/sqlx"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+)
+
+// Store is an open database. Its methods are safe for concurrent use.
+type Store struct {
+	path    string
+	options Options
+
+	// turn holds one token: whoever has it may use the writer.
+	turn   chan struct{}
+	writer *writer
+	// readers is a pool of connections that can't write.
+	readers *sqlx.DB
+	// poisoned is set by the first failed sync.
+	poisoned atomic.Bool
+}
+
+// Options are settings that have a usable zero value.
+type Options struct {
+	// Readers is the size of the pool of read connections; 0 means 4.
+	Readers int
+	// VFS names the file layer that SQLite writes through; "" is the system's.
+	// Tests name one that loses power.
+	VFS string
+}
+
+// Open opens the database that dsn names and creates it if need be; it does not
+// touch the schema (see MigrateUp and CheckSchema). A dsn is "sqlite:PATH".
+func Open(ctx context.Context, dsn string, options Options) (*Store, error) {
+	scheme, rest, _ := strings.Cut(dsn, ":")
+	switch {
+	case scheme == "sqlite" && rest != "":
+		return openSQLite(ctx, rest, options)
+	default:
+		return nil, mes.Errorf(mes.CodeInvalid, "store.dsn must be sqlite:PATH")
+	}
+}
+
+// Close waits for the write at work and closes every connection.
+func (s *Store) Close() error {
+	s.turn <- struct{}{}
+	return errors.Join(s.readers.Close(), s.writer.close())
+}
+
+// Ping tells whether the database can be read.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.readers.GetContext(ctx, &one, "SELECT 1"); err != nil {
+		return readError(err, "read the database")
+	}
+	return nil
+}
+
+// Update runs fn in one write transaction and returns after its commit. An
+// error of fn is returned as it is and undoes everything, as does a panic. A
+// failed commit is an error of CodeUnavailable or CodeInternal, and
+// mes.ErrDurability where the disk failed: what is on the disk is then unknown to
+// the process, which must end; every later write fails with it too.
+//
+// Writers take turns; ctx bounds the wait for the turn, and a transaction that
+// began is not cut short by it.
+func (s *Store) Update(ctx context.Context, fn func(ingest.Tx) error) error {
+	return s.update(ctx, func(t *tx) error { return fn(t) })
+}
+
+func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
+	if err := s.lockWriter(ctx); err != nil {
+		return err
+	}
+	defer s.unlockWriter()
+	ctx = context.WithoutCancel(ctx)
+	if err := s.writer.begin(ctx); err != nil {
+		return s.writeError(err, "begin a transaction")
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		// A failed commit may have undone the transaction by itself.
+		if undo := s.writer.rollback(ctx); undo != nil && !noTransaction(undo) {
+			err = errors.Join(err, s.writeError(undo, "undo a transaction"))
+		}
+	}()
+	if err := fn(&tx{store: s, writer: s.writer}); err != nil {
+		return err
+	}
+	if err := s.writer.commit(ctx); err != nil {
+		return s.writeError(err, "commit")
+	}
+	committed = true
+	return nil
+}
+
+// lockWriter waits for the turn to write.
+func (s *Store) lockWriter(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the store is busy")
+	}
+	if s.poisoned.Load() {
+		<-s.turn
+		return mes.Wrap(mes.CodeUnavailable, mes.ErrDurability, "the store stopped after a disk failure")
+	}
+	return nil
+}
+
+func (s *Store) unlockWriter() { <-s.turn }
+
+// tx is one write transaction. It implements ingest.Tx.
+type tx struct {
+	store  *Store
+	writer *writer
+}
+
+// writeError maps the error of a statement or commit of the writer.
+func (s *Store) writeError(err error, doing string) error {
+	var known *mes.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	mapped := databaseError(err, doing)
+	if errors.Is(mapped, mes.ErrDurability) {
+		s.poisoned.Store(true)
+	}
+	return mapped
+}
+
+// readError maps the error of a query. Readers never sync, so that their
+// failures leave the writer alone.
+func readError(err error, doing string) error {
+	if ctxErr := contextError(err); ctxErr != nil {
+		return mes.Wrap(mes.CodeUnavailable, ctxErr, "the query was cut short")
+	}
+	return databaseError(err, doing)
+}
+
+func contextError(err error) error {
+	for _, target := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, target) {
+			return err
+		}
+	}
+	return nil
+}
+
+// internalError hides a failure that only a person can mend; its cause is for
+// the log.
+func internalError(err error, doing string) error {
+	return mes.Wrap(mes.CodeInternal, fmt.Errorf("%s: %w", doing, err), "the store failed")
+}

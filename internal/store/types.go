@@ -1,0 +1,188 @@
+package store
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// timestamp is a time as the database keeps it: microseconds since 1970 in UTC.
+// The zero time is NULL.
+type timestamp struct{ time.Time }
+
+// Value implements driver.Valuer.
+func (t timestamp) Value() (driver.Value, error) {
+	if t.IsZero() {
+		return nil, nil
+	}
+	return t.UnixMicro(), nil
+}
+
+// Scan implements sql.Scanner.
+func (t *timestamp) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		t.Time = time.Time{}
+	case int64:
+		t.Time = time.UnixMicro(v).UTC()
+	default:
+		return fmt.Errorf("a time is microseconds, not %T", src)
+	}
+	return nil
+}
+
+// uuid is an id as the database keeps it: 16 bytes. The zero id is NULL.
+type uuid mes.ID
+
+// Value implements driver.Valuer.
+func (id uuid) Value() (driver.Value, error) {
+	if mes.ID(id).IsZero() {
+		return nil, nil
+	}
+	return id[:], nil
+}
+
+// Scan implements sql.Scanner.
+func (id *uuid) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*id = uuid{}
+	case []byte:
+		if len(v) != len(id) {
+			return fmt.Errorf("an id has 16 bytes, not %d", len(v))
+		}
+		*id = uuid(v)
+	default:
+		return fmt.Errorf("an id is bytes, not %T", src)
+	}
+	return nil
+}
+
+// digest is a SHA-256.
+type digest [32]byte
+
+// Value implements driver.Valuer.
+func (d digest) Value() (driver.Value, error) { return d[:], nil }
+
+// Scan implements sql.Scanner.
+func (d *digest) Scan(src any) error {
+	v, ok := src.([]byte)
+	if !ok || len(v) != len(d) {
+		return fmt.Errorf("a hash has 32 bytes")
+	}
+	*d = digest(v)
+	return nil
+}
+
+// list is a JSON array of elements, empty rather than NULL.
+type list[T any] []T
+
+// Value implements driver.Valuer.
+func (l list[T]) Value() (driver.Value, error) {
+	if len(l) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal([]T(l))
+	return string(b), err
+}
+
+// Scan implements sql.Scanner. An empty array becomes nil.
+func (l *list[T]) Scan(src any) error {
+	*l = nil
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("a list is text, not %T", src)
+	}
+	if text == "[]" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), (*[]T)(l))
+}
+
+// signals is the signals of a record: [[name, kind, canonical text, unit], ...].
+// The text is that of mes.Value, so that decimals keep every digit.
+type signals []mes.Signal
+
+// Value implements driver.Valuer.
+func (s signals) Value() (driver.Value, error) {
+	b := make([]byte, 0, 2+48*len(s))
+	b = append(b, '[')
+	for i, signal := range s {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
+		b = mes.String(signal.Name).AppendJSON(b)
+		b = append(b, ',')
+		b = strconv.AppendUint(b, uint64(signal.Value.Kind()), 10)
+		b = append(b, ',')
+		b = mes.String(signal.Value.Text()).AppendJSON(b)
+		b = append(b, ',')
+		b = mes.String(signal.Unit).AppendJSON(b)
+		b = append(b, ']')
+	}
+	return string(append(b, ']')), nil
+}
+
+// Scan implements sql.Scanner.
+func (s *signals) Scan(src any) error {
+	*s = nil
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("signals are text, not %T", src)
+	}
+	var rows []signalRow
+	if err := json.Unmarshal([]byte(text), &rows); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		*s = append(*s, mes.Signal{Name: r.name, Value: mes.Restore(r.kind, r.text), Unit: r.unit})
+	}
+	return nil
+}
+
+type signalRow struct {
+	name, text, unit string
+	kind             mes.Kind
+}
+
+// UnmarshalJSON reads [name, kind, text, unit].
+func (r *signalRow) UnmarshalJSON(b []byte) error {
+	return json.Unmarshal(b, &[4]any{&r.name, &r.kind, &r.text, &r.unit})
+}
+
+// doors is a set of doors in bits.
+type doors int64
+
+const (
+	doorREST doors = 1 << iota
+	doorMQTT
+	doorOPCUA
+)
+
+func doorBit(d mes.Door) doors {
+	switch d {
+	case mes.DoorREST:
+		return doorREST
+	case mes.DoorMQTT:
+		return doorMQTT
+	case mes.DoorOPCUA:
+		return doorOPCUA
+	default:
+		return 0
+	}
+}
+
+func (set doors) toDomain() []mes.Door {
+	var list []mes.Door
+	for _, d := range []mes.Door{mes.DoorREST, mes.DoorMQTT, mes.DoorOPCUA} {
+		if set&doorBit(d) != 0 {
+			list = append(list, d)
+		}
+	}
+	return list
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// writer is the one connection that writes. It begins and ends transactions by
+// statements of its own rather than by sql.Tx, because sql.Tx rolls back behind
+// the caller's back when a context ends, which would leave the outcome of a
+// commit unknown.
+type writer struct {
+	db       *sqlx.DB
+	conn     *sqlx.Conn
+	prepared map[string]*sqlx.Stmt
+}
+
+func openWriter(ctx context.Context, dsn string) (*writer, error) {
+	db, err := sqlx.Open(sqliteDriver, dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &writer{db: db, conn: conn, prepared: map[string]*sqlx.Stmt{}}, nil
+}
+
+func (w *writer) close() error {
+	var errs []error
+	for _, stmt := range w.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	errs = append(errs, w.conn.Close(), w.db.Close())
+	return errors.Join(errs...)
+}
+
+func (w *writer) begin(ctx context.Context) error    { return w.exec(ctx, "BEGIN IMMEDIATE") }
+func (w *writer) commit(ctx context.Context) error   { return w.exec(ctx, "COMMIT") }
+func (w *writer) rollback(ctx context.Context) error { return w.exec(ctx, "ROLLBACK") }
+
+// statement prepares query once for the life of the connection.
+func (w *writer) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	if stmt, ok := w.prepared[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := w.conn.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w.prepared[query] = stmt
+	return stmt, nil
+}
+
+func (w *writer) exec(ctx context.Context, query string, args ...any) error {
+	_, err := w.execCount(ctx, query, args...)
+	return err
+}
+
+// execCount returns the number of rows that the statement changed.
+func (w *writer) execCount(ctx context.Context, query string, args ...any) (int64, error) {
+	stmt, err := w.statement(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// get reads one row into dest and tells whether there was one.
+func (w *writer) get(ctx context.Context, dest any, query string, args ...any) (bool, error) {
+	stmt, err := w.statement(ctx, query)
+	if err != nil {
+		return false, err
+	}
+	err = stmt.GetContext(ctx, dest, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (w *writer) selectAll(ctx context.Context, dest any, query string, args ...any) error {
+	stmt, err := w.statement(ctx, query)
+	if err != nil {
+		return err
+	}
+	return stmt.SelectContext(ctx, dest, args...)
+}
