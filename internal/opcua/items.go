@@ -1,0 +1,294 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/ua"
+
+	"plantgate/internal/mes"
+)
+
+const (
+	// maxItemsPerCall bounds CreateMonitoredItems; servers have limits of their own.
+	maxItemsPerCall = 500
+	// clockHandle marks the heartbeat; nodes count from 1.
+	clockHandle = 0
+	// namesShown bounds how many bad nodes a status names.
+	namesShown = 5
+)
+
+// node is a binding and its monitored item.
+type node struct {
+	binding
+	// handle is what notifications name it by.
+	handle uint32
+	// Of the present session: the server's id of the item, whether the next
+	// notification is its first, and what is wrong with it.
+	itemID  uint32
+	first   bool
+	fault   string
+	retryAt time.Time
+	wait    *backoff.ExponentialBackOff
+	// What was last handed to ingest; it outlives sessions.
+	known    bool
+	lastText mes.Value
+	lastCode mes.StatusCode
+}
+
+// begin forgets the item of an earlier session.
+func (n *node) begin() {
+	n.itemID, n.first, n.fault, n.retryAt, n.wait = 0, true, "", time.Time{}, nil
+}
+
+// repeats tells whether the first notification of a new item only says what is
+// known already: the same value, without a source time that would give it the
+// same identity. It notes every other record as the last one.
+func (n *node) repeats(r *mes.Record) bool {
+	first := n.first
+	n.first = false
+	if r.Fault != nil {
+		return false
+	}
+	v := r.Signals[0].Value
+	if first && n.known && r.TimeOrigin != mes.TimeSource && v == n.lastText && r.StatusCode == n.lastCode {
+		return true
+	}
+	n.known, n.lastText, n.lastCode = true, v, r.StatusCode
+	return false
+}
+
+func (s *session) byHandle(handle uint32) *node {
+	if handle == clockHandle || uint64(handle) > uint64(len(s.a.nodes)) {
+		return nil
+	}
+	return s.a.nodes[handle-1]
+}
+
+// monitorClock makes the heartbeat item.
+func (s *session) monitorClock(ctx context.Context) error {
+	clock := ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)
+	sampling := min(time.Second, s.a.cfg.Watchdog/4)
+	results, err := s.createItems(ctx, []*ua.MonitoredItemCreateRequest{createRequest(clock, clockHandle, sampling, 1)})
+	if err != nil {
+		return fmt.Errorf("monitor the server's clock: %w", err)
+	}
+	s.asks = results[0].StatusCode != ua.StatusOK
+	if s.asks {
+		s.a.deps.Logger.Warn("opcua: the server's clock can't be monitored and will be read instead",
+			"status", results[0].StatusCode.Error())
+	}
+	return nil
+}
+
+// monitor makes the items of the nodes. A node that the server refuses is put
+// aside for a later try; an error means that the session is of no use.
+func (s *session) monitor(ctx context.Context, nodes []*node) error {
+	var requests []*ua.MonitoredItemCreateRequest
+	var asked []*node
+	for _, n := range nodes {
+		nodeID, err := resolveNodeID(n.nodeID, s.client.Namespaces())
+		if err != nil {
+			s.putAside(n, err.Error())
+			continue
+		}
+		requests = append(requests, createRequest(nodeID, n.handle, s.a.cfg.SamplingInterval, s.a.cfg.QueueSize))
+		asked = append(asked, n)
+	}
+	results, err := s.createItems(ctx, requests)
+	if err != nil {
+		return fmt.Errorf("monitor the nodes: %w", err)
+	}
+	for i, n := range asked {
+		n.first = true
+		if code := results[i].StatusCode; code != ua.StatusOK {
+			s.putAside(n, statusText(code))
+			continue
+		}
+		// A fault of before stands until a good value comes: some servers
+		// accept every item and say in its first notification what is wrong.
+		n.itemID = results[i].MonitoredItemID
+	}
+	return nil
+}
+
+func createRequest(nodeID *ua.NodeID, handle uint32, sampling time.Duration, queue uint32) *ua.MonitoredItemCreateRequest {
+	return &ua.MonitoredItemCreateRequest{
+		ItemToMonitor: &ua.ReadValueID{
+			NodeID:       nodeID,
+			AttributeID:  ua.AttributeIDValue,
+			DataEncoding: &ua.QualifiedName{},
+		},
+		MonitoringMode: ua.MonitoringModeReporting,
+		RequestedParameters: &ua.MonitoringParameters{
+			ClientHandle:     handle,
+			SamplingInterval: float64(sampling) / float64(time.Millisecond),
+			QueueSize:        queue,
+			DiscardOldest:    true,
+		},
+	}
+}
+
+// createItems calls the server with at most maxItemsPerCall items, or with fewer
+// where the server says that these are too many. There is a result for each.
+func (s *session) createItems(ctx context.Context, requests []*ua.MonitoredItemCreateRequest) ([]*ua.MonitoredItemCreateResult, error) {
+	size := maxItemsPerCall
+	var all []*ua.MonitoredItemCreateResult
+	for len(requests) > 0 {
+		part := requests[:min(size, len(requests))]
+		results, err := s.createPart(ctx, part)
+		if errors.Is(err, ua.StatusBadTooManyOperations) && len(part) > 1 {
+			size = len(part) / 2
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, results...)
+		requests = requests[len(part):]
+	}
+	return all, nil
+}
+
+func (s *session) createPart(ctx context.Context, part []*ua.MonitoredItemCreateRequest) ([]*ua.MonitoredItemCreateResult, error) {
+	req := &ua.CreateMonitoredItemsRequest{
+		SubscriptionID:     s.sub.SubscriptionID,
+		TimestampsToReturn: ua.TimestampsToReturnBoth,
+		ItemsToCreate:      part,
+	}
+	var res *ua.CreateMonitoredItemsResponse
+	err := s.client.Send(ctx, req, func(r ua.Response) error {
+		var ok bool
+		if res, ok = r.(*ua.CreateMonitoredItemsResponse); !ok {
+			return fmt.Errorf("the server answered with a %T", r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(res.Results) != len(part) {
+		return nil, fmt.Errorf("the server gave %d results for %d items", len(res.Results), len(part))
+	}
+	for _, r := range res.Results {
+		if r == nil {
+			return nil, errors.New("the server left a result out")
+		}
+	}
+	return res.Results, nil
+}
+
+// judge notes from a notification whether the node exists. A server may accept
+// an item of an unknown node, or lose the node later.
+func (s *session) judge(n *node, dv *ua.DataValue) {
+	code := ua.StatusOK
+	if dv != nil && dv.Has(ua.DataValueStatusCode) {
+		code = dv.Status
+	}
+	switch code {
+	case ua.StatusBadNodeIDUnknown, ua.StatusBadNodeIDInvalid, ua.StatusBadAttributeIDInvalid:
+		if n.fault == "" {
+			s.putAside(n, statusText(code))
+			s.showState()
+		}
+	default:
+		n.wait = nil
+		if n.fault != "" {
+			n.fault, n.retryAt = "", time.Time{}
+			s.showState()
+		}
+	}
+}
+
+// putAside marks the node bad until its next try.
+func (s *session) putAside(n *node, fault string) {
+	if n.wait == nil {
+		n.wait = backoff.NewExponentialBackOff()
+		n.wait.InitialInterval, n.wait.MaxInterval = s.a.timing.nodeFirst, s.a.timing.nodeMax
+		n.wait.Multiplier = 2
+		n.wait.Reset()
+		s.a.deps.Logger.Warn("opcua: node is bad, will be retried", "node_id", n.nodeID, "fault", fault)
+	}
+	n.fault = fault
+	n.retryAt = time.Now().Add(max(n.wait.NextBackOff(), 0))
+}
+
+// untilRetry returns the time until the next bad node is due.
+func (s *session) untilRetry() time.Duration {
+	next := time.Hour
+	for _, n := range s.a.nodes {
+		if n.fault != "" {
+			next = min(next, max(time.Until(n.retryAt), 0))
+		}
+	}
+	return next
+}
+
+// retryBad tries the bad nodes that are due. Items that the server accepted
+// before are deleted first, since it need not notice that the node is back.
+func (s *session) retryBad(ctx context.Context) error {
+	var due []*node
+	var items []uint32
+	now := time.Now()
+	for _, n := range s.a.nodes {
+		if n.fault == "" || n.retryAt.After(now) {
+			continue
+		}
+		due = append(due, n)
+		if n.itemID != 0 {
+			items = append(items, n.itemID)
+			n.itemID = 0
+		}
+		n.retryAt = now.Add(max(n.wait.NextBackOff(), 0))
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	if len(items) > 0 {
+		if _, err := s.sub.Unmonitor(ctx, items...); err != nil {
+			return fmt.Errorf("delete the items of bad nodes: %w", err)
+		}
+	}
+	if err := s.client.UpdateNamespaces(ctx); err != nil {
+		return fmt.Errorf("read the server's namespaces: %w", err)
+	}
+	if err := s.monitor(ctx, due); err != nil {
+		return err
+	}
+	s.showState()
+	return nil
+}
+
+// showState publishes running, or degraded with the names of the bad nodes.
+func (s *session) showState() {
+	if !s.proven {
+		return
+	}
+	var names []string
+	bad := 0
+	for _, n := range s.a.nodes {
+		if n.fault == "" {
+			continue
+		}
+		if bad++; bad <= namesShown {
+			names = append(names, n.nodeID+" ("+n.fault+")")
+		}
+	}
+	if bad == 0 {
+		s.a.status.set(mes.AdapterRunning, "")
+		return
+	}
+	detail := fmt.Sprintf("%d of %d nodes are bad: %s", bad, len(s.a.nodes), strings.Join(names, ", "))
+	if bad > namesShown {
+		detail += " …"
+	}
+	s.a.status.set(mes.AdapterDegraded, detail)
+}
+
+// statusText is the name and the meaning of a status code.
+func statusText(code ua.StatusCode) string { return strings.TrimSpace(code.Error()) }

@@ -1,0 +1,155 @@
+package opcua
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+)
+
+// queue stands between the subscription and ingest. It takes what the library
+// hands over at once, so that the publish loop never waits for a commit, and it
+// is bounded: when ingest is slower for long, put blocks, no publish request is
+// sent, and the server's own queue of each item fills up. That is where values
+// wait (OPC 10000-4, 5.13.1.5); if it overflows the server marks the loss and
+// the record bears mes.FlagOverflow.
+type queue struct {
+	records  chan mes.Record
+	maxBatch int
+	ingester ingest.Ingester
+	status   *status
+	log      *slog.Logger
+	timing   timing
+}
+
+func newQueue(d Deps, st *status, t timing) *queue {
+	return &queue{
+		records:  make(chan mes.Record, t.queue),
+		maxBatch: t.batch,
+		ingester: d.Ingester,
+		status:   st,
+		log:      d.Logger,
+		timing:   t,
+	}
+}
+
+// consume hands batches to ingest until the queue is closed and empty, or ctx
+// ends. A batch is what is there at the moment, never waited for.
+func (q *queue) consume(ctx context.Context) {
+	for first := range q.records {
+		batch := q.fill(first)
+		if err := q.deliver(ctx, batch); err != nil {
+			q.log.Error("opcua: stopped before everything received was stored",
+				"records", len(batch)+len(q.records), "error", err)
+			return
+		}
+	}
+}
+
+func (q *queue) fill(first mes.Record) []mes.Record {
+	batch := []mes.Record{first}
+	for len(batch) < q.maxBatch {
+		select {
+		case r, ok := <-q.records:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// deliver offers the same batch until it is durable. Identity makes a repeated
+// batch harmless, so an unclear outcome needs no care.
+func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
+	wait := q.timing.newBackOff()
+	for {
+		receipts, err := q.ingester.Ingest(ctx, batch)
+		if err == nil {
+			q.count(receipts)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		pause := max(wait.NextBackOff(), 0)
+		q.log.Warn("opcua: batch not stored, will be retried", "records", len(batch), "pause", pause, "error", err)
+		if sleep(ctx, pause) != nil {
+			return err
+		}
+	}
+}
+
+func (q *queue) count(receipts []mes.Receipt) {
+	n := 0
+	for _, r := range receipts {
+		if r.Status == mes.ReceiptQuarantined {
+			n++
+		}
+	}
+	if n > 0 {
+		q.status.quarantined(n)
+	}
+}
+
+// sleep waits for d or for the end of ctx, whose error it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// timing gathers the time-outs and sizes, so that tests can shorten them. The
+// values are such that a server that returns is read again within 15 s even if
+// an attempt has just begun to hang: open + longest back-off + subscription.
+type timing struct {
+	open         time.Duration // dial, secure channel and session, or endpoints
+	request      time.Duration // one service call
+	close        time.Duration // closing a connection that may be dead
+	drain        time.Duration // storing what was received, once Run shall end
+	backOffFirst time.Duration
+	backOffMax   time.Duration
+	refused      time.Duration // pause after the server, or we, refused on principle
+	nodeFirst    time.Duration // first retry of a bad node
+	nodeMax      time.Duration
+	queue        int // records that wait for ingest
+	batch        int // records of one Ingest call
+}
+
+func defaultTiming() timing {
+	return timing{
+		open:         5 * time.Second,
+		request:      5 * time.Second,
+		close:        2 * time.Second,
+		drain:        10 * time.Second,
+		backOffFirst: 250 * time.Millisecond,
+		backOffMax:   3 * time.Second,
+		refused:      30 * time.Second,
+		nodeFirst:    5 * time.Second,
+		nodeMax:      5 * time.Minute,
+		queue:        8192,
+		batch:        1000,
+	}
+}
+
+// newBackOff grows the pause with jitter, so that several gateways do not
+// return to a restarted server at the same moment.
+func (t timing) newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = t.backOffFirst, t.backOffMax
+	b.Multiplier, b.RandomizationFactor = 1.7, 0.3
+	b.Reset()
+	return b
+}

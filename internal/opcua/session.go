@@ -1,0 +1,278 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/ua"
+
+	"plantgate/internal/config"
+	"plantgate/internal/mes"
+)
+
+// errLost means that the TCP connection ended.
+var errLost = errors.New("the connection was lost")
+
+// session is one connection with one subscription, from dial to close. Only the
+// goroutine of Adapter.Run uses it.
+type session struct {
+	a      *Adapter
+	client *opcua.Client
+	sub    *opcua.Subscription
+	notifs chan *opcua.PublishNotificationData
+	// lost gets a token when the library sees the connection end.
+	lost chan struct{}
+	// alive is called once the subscription has brought something.
+	alive    func()
+	proven   bool
+	drainCtx context.Context
+	watchdog time.Duration
+	// asks is set where the server does not let its clock be monitored: it is
+	// then read whenever the watchdog is due.
+	asks bool
+}
+
+// open connects and makes a session, all within the time-out.
+func (a *Adapter) open(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timing.open)
+	defer cancel()
+	s := &session{
+		a:      a,
+		notifs: make(chan *opcua.PublishNotificationData, 16),
+		lost:   make(chan struct{}, 1),
+	}
+	opts, err := clientOptions(ctx, a.cfg, a.deps, a.timing)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, opcua.StateChangedFunc(s.stateChanged))
+	if s.client, err = opcua.NewClient(a.cfg.Endpoint, opts...); err != nil {
+		return nil, fmt.Errorf("prepare the client: %w", err)
+	}
+	if err := connect(ctx, s.client); err != nil {
+		s.close()
+		return nil, explain(err)
+	}
+	return s, nil
+}
+
+// connect turns a panic into an error: the library (0.8 and 0.9) uses a session
+// that it has not got when the server's signature does not verify.
+func connect(ctx context.Context, c *opcua.Client) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the server's answer makes no session: %v", r)
+		}
+	}()
+	return c.Connect(ctx)
+}
+
+func (s *session) stateChanged(state opcua.ConnState) {
+	if state != opcua.Disconnected && state != opcua.Closed {
+		return
+	}
+	select {
+	case s.lost <- struct{}{}:
+	default:
+	}
+}
+
+// subscribe makes the subscription, the heartbeat and the items of all nodes.
+func (s *session) subscribe(ctx context.Context) error {
+	cfg := s.a.cfg
+	const lifetime = 2 * time.Minute // what a server keeps of a client that is gone
+	sub, err := s.client.Subscribe(ctx, &opcua.SubscriptionParameters{
+		Interval:          cfg.PublishingInterval,
+		LifetimeCount:     max(uint32(lifetime/cfg.PublishingInterval), 30),
+		MaxKeepAliveCount: max(uint32(cfg.Watchdog/cfg.PublishingInterval), 3),
+	}, s.notifs)
+	if err != nil {
+		return fmt.Errorf("create the subscription: %w", err)
+	}
+	s.sub = sub
+	s.watchdog = max(cfg.Watchdog, 3*sub.RevisedPublishingInterval)
+	if err := s.monitorClock(ctx); err != nil {
+		return err
+	}
+	for _, n := range s.a.nodes {
+		n.begin()
+	}
+	return s.monitor(ctx, s.a.nodes)
+}
+
+// receive takes notifications until the subscription or ctx ends.
+func (s *session) receive(ctx context.Context) error {
+	watchdog := time.NewTimer(s.watchdog)
+	defer watchdog.Stop()
+	retry := time.NewTimer(s.untilRetry())
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.finish()
+			return nil
+		case n := <-s.notifs:
+			if err := s.notified(n); err != nil {
+				return err
+			}
+			watchdog.Reset(s.watchdog)
+			retry.Reset(s.untilRetry())
+		case <-s.lost:
+			return errLost
+		case <-watchdog.C:
+			if err := s.askClock(ctx); err != nil {
+				return err
+			}
+			watchdog.Reset(s.watchdog)
+		case <-retry.C:
+			if err := s.retryBad(ctx); err != nil {
+				return err
+			}
+			retry.Reset(s.untilRetry())
+		}
+	}
+}
+
+// askClock decides on a silent subscription.
+func (s *session) askClock(ctx context.Context) error {
+	if !s.asks {
+		return fmt.Errorf("no notification for %s", s.watchdog)
+	}
+	if err := s.readClock(ctx); err != nil {
+		return fmt.Errorf("the server's clock can't be read: %w", err)
+	}
+	s.prove()
+	return nil
+}
+
+func (s *session) readClock(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.a.timing.request)
+	defer cancel()
+	_, err := s.client.Node(ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)).Value(ctx)
+	return err
+}
+
+// notified handles one part of a publish answer. An error ends the session.
+func (s *session) notified(n *opcua.PublishNotificationData) error {
+	if n.Error != nil {
+		return fmt.Errorf("publish: %w", n.Error)
+	}
+	switch v := n.Value.(type) {
+	case *ua.DataChangeNotification:
+		s.prove()
+		return s.changed(v.MonitoredItems)
+	case *ua.StatusChangeNotification:
+		return fmt.Errorf("the server ended the subscription: %w", v.Status)
+	default:
+		return nil
+	}
+}
+
+// prove notes that the subscription works.
+func (s *session) prove() {
+	if s.proven {
+		return
+	}
+	s.proven = true
+	s.alive()
+	s.a.deps.Logger.Info("opcua: subscribed", "endpoint", s.a.cfg.Endpoint, "nodes", len(s.a.nodes))
+	s.showState()
+}
+
+// changed queues the records of a publish answer.
+func (s *session) changed(items []*ua.MonitoredItemNotification) error {
+	now := mes.Micros(s.a.deps.Now())
+	values := 0
+	for _, item := range items {
+		if item == nil || item.ClientHandle == clockHandle {
+			continue
+		}
+		n := s.byHandle(item.ClientHandle)
+		if n == nil {
+			continue
+		}
+		s.judge(n, item.Value)
+		r := n.record(item.Value, now)
+		values++
+		if n.repeats(&r) {
+			continue
+		}
+		if err := s.put(r); err != nil {
+			return err
+		}
+	}
+	if values > 0 {
+		s.a.status.received(values, now)
+	}
+	return nil
+}
+
+// put waits for room in the queue. Meanwhile no publish request is outstanding,
+// so that the server holds further values, and a read keeps the session open.
+func (s *session) put(r mes.Record) error {
+	select {
+	case s.a.queue.records <- r:
+		return nil
+	default:
+	}
+	keepAlive := time.NewTicker(s.watchdog)
+	defer keepAlive.Stop()
+	for {
+		select {
+		case s.a.queue.records <- r:
+			return nil
+		case <-s.drainCtx.Done():
+			return s.drainCtx.Err()
+		case <-keepAlive.C:
+			// A failure is seen by the watchdog as soon as there is room again.
+			_ = s.readClock(s.drainCtx)
+		}
+	}
+}
+
+// finish deletes the subscription and takes what had come by then.
+func (s *session) finish() {
+	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.close)
+	defer cancel()
+	if err := s.sub.Cancel(ctx); err != nil {
+		s.a.deps.Logger.Warn("opcua: subscription not deleted, the server will time it out", "error", err)
+	}
+	for {
+		select {
+		case n := <-s.notifs:
+			if s.notified(n) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// close ends session and connection. A dead server can make that hang, so it is
+// waited for only briefly; Run waits for the rest at its end.
+func (s *session) close() {
+	done := make(chan struct{})
+	s.a.closers.Go(func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(context.Background(), s.a.timing.close)
+		defer cancel()
+		_ = s.client.Close(ctx) // nothing is left to do about an error
+	})
+	t := time.NewTimer(s.a.timing.close)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+// sessionTimeout is how long the server keeps a session that says nothing. It
+// is short, since the rebuilt connection takes a new one and servers allow few.
+func sessionTimeout(cfg config.OPCUAConnection) time.Duration {
+	return max(20*time.Second, 4*cfg.Watchdog)
+}
