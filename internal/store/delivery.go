@@ -91,13 +91,15 @@ func (t *tx) forgetDeliveries(ctx context.Context, window ingest.LedgerWindow, a
 	return t.forget(ctx, deliveryKey, window.KeysSince, 2*added.keys)
 }
 
+const forgetDelivery = `DELETE FROM delivery
+	WHERE (kind, site_id, machine_id, key) IN (
+		SELECT kind, site_id, machine_id, key FROM delivery
+		WHERE kind = ? AND arrived_at <= ? ORDER BY arrived_at LIMIT ?)`
+
 func (t *tx) forget(ctx context.Context, kind string, since time.Time, limit int) error {
 	if limit == 0 {
 		return nil
 	}
-	return t.writer.exec(ctx, `DELETE FROM delivery
-		WHERE (kind, site_id, machine_id, key) IN (
-			SELECT kind, site_id, machine_id, key FROM delivery
-			WHERE kind = ? AND arrived_at <= ? ORDER BY arrived_at LIMIT ?)`,
+	return t.writer.exec(ctx, forgetDelivery,
 		kind, since.UnixMicro(), limit)
 }

@@ -147,16 +147,18 @@ func (t *tx) writeLatest(ctx context.Context, r *latestRow) error {
 // a machine mostly bear the same signals, so that the first is nearly always it.
 const snapshotPage = 16
 
+const snapshotsAfter = "SELECT " + recordColumns + ` FROM record
+	WHERE snapshot = 1 AND site_id = ? AND machine_id = ?
+		AND (time, sequence_given, sequence, id) > (?, ?, ?, ?)
+	ORDER BY time, sequence_given, sequence, id LIMIT ?`
+
 // snapshotAfter finds the first snapshot after p that bears the row's signal
 // with the row's value. There is one: the head, at the latest.
 func (t *tx) snapshotAfter(ctx context.Context, row *latestRow, p mes.Position) (mes.Position, mes.TimeOrigin, error) {
 	for p.Compare(row.head()) < 0 {
 		var neighbours []recordRow
 		given, sequence := sequenceColumns(p.Sequence)
-		err := t.writer.selectAll(ctx, &neighbours, "SELECT "+recordColumns+` FROM record
-			WHERE snapshot = 1 AND site_id = ? AND machine_id = ?
-				AND (time, sequence_given, sequence, id) > (?, ?, ?, ?)
-			ORDER BY time, sequence_given, sequence, id LIMIT ?`,
+		err := t.writer.selectAll(ctx, &neighbours, snapshotsAfter,
 			row.SiteID, row.MachineID, timestamp{p.Time}, given, sequence, uuid(p.ID), snapshotPage)
 		if err != nil {
 			return mes.Position{}, "", err

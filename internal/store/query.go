@@ -33,24 +33,22 @@ func (q *query) equal(column, value string) {
 	}
 }
 
-// scope keeps to the sites and machines of s. An empty column is not bounded.
+// scope keeps to the sites and machines of s.
 func (q *query) scope(s mes.Scope, siteColumn, machineColumn string) {
 	q.oneOf(siteColumn, s.Sites)
 	q.oneOf(machineColumn, s.Machines)
 }
 
-// oneOf keeps to the values of a list. The unary plus keeps the planner from
-// looking up one value after another and sorting the whole answer: rows are
-// wanted in the order of the index, and only the first few.
+// oneOf keeps to the values of a list unless it is empty.
 func (q *query) oneOf(column string, values []string) {
-	if len(values) == 0 || column == "" {
+	if len(values) == 0 {
 		return
 	}
 	args := make([]any, len(values))
 	for i, v := range values {
 		args[i] = v
 	}
-	q.where("+"+column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
+	q.where(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
 }
 
 func (q *query) order(columns ...string) { q.orderBy = columns }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"plantgate/internal/mes"
 )
@@ -86,18 +87,22 @@ func (s *Store) Records(ctx context.Context, f mes.RecordFilter) ([]mes.Record, 
 // the machine's own index, any other that of time; what else is asked for is
 // looked up in the rows on the way.
 func recordQuery(f mes.RecordFilter) *query {
-	q := newQuery("SELECT " + recordColumns + " FROM record")
+	q := newQuery("SELECT " + recordColumns + " FROM " + recordByTimeSQLite)
+	if f.SiteID != "" && f.MachineID != "" {
+		q = newQuery("SELECT " + recordColumns + " FROM " + recordByMachineSQLite)
+	}
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)
 	q.scope(f.Scope, "site_id", "machine_id")
 	q.equal("data_type", string(f.DataType))
 	q.equal("door", string(f.Door))
 	q.equal("status", string(f.Status))
-	if !f.From.IsZero() {
-		q.where("time >= ?", timestamp{f.From})
+	from, to := openBounds(f)
+	if !from.IsZero() {
+		q.where("time >= ?", timestamp{from})
 	}
-	if !f.To.IsZero() {
-		q.where("time < ?", timestamp{f.To})
+	if !to.IsZero() {
+		q.where("time < ?", timestamp{to})
 	}
 	direction, comparison := "", ">"
 	if f.Descending {
@@ -111,6 +116,21 @@ func recordQuery(f mes.RecordFilter) *query {
 	q.order("time"+direction, "sequence_given"+direction, "sequence"+direction, "id"+direction)
 	q.limit(f.Limit)
 	return q
+}
+
+// openBounds leaves out the bound that the position of a page implies. An index
+// is entered by one bound only: with both, each page might be found by reading
+// all the pages before it.
+func openBounds(f mes.RecordFilter) (from, to time.Time) {
+	from, to = f.From, f.To
+	switch {
+	case f.After == nil:
+	case !f.Descending && !f.After.Time.Before(from):
+		from = time.Time{}
+	case f.Descending && f.After.Time.Before(to):
+		to = time.Time{}
+	}
+	return from, to
 }
 
 // sequenceColumns returns a sequence as the two columns that sort it, none first.

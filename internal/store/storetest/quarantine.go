@@ -37,7 +37,9 @@ func resolve(t *testing.T, s Store, item mes.QuarantineItem) error {
 	return s.Update(t.Context(), func(tx ingest.Tx) error { return tx.ResolveQuarantine(t.Context(), item) })
 }
 
-func compareItems() cmp.Options { return cmp.Options{cmpopts.IgnoreUnexported(mes.Error{}), cmpopts.EquateEmpty()} }
+func compareItems() cmp.Options {
+	return cmp.Options{cmpopts.IgnoreUnexported(mes.Error{}), cmpopts.EquateEmpty()}
+}
 
 func testQuarantine(t *testing.T, s Store) {
 	a, b, c := quarantined(1), quarantined(2), quarantined(3)
