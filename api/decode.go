@@ -1,0 +1,111 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+
+	"plantgate/internal/mes"
+)
+
+// decode reads the body of an ordinary resource into v. It refuses what
+// encoding/json would let pass: members that v lacks, members that come twice,
+// names in another case, invalid UTF-8, a second value after the first, and a
+// missing body.
+func decode(c echo.Context, v any) error {
+	name, err := mediaType(c.Request())
+	if err != nil {
+		return err
+	}
+	body, err := readBody(c)
+	if err != nil {
+		return err
+	}
+	if !isJSON(name) {
+		return mes.Errorf(mes.CodeUnsupported, "the Content-Type must be application/json")
+	}
+	return decodeStrict(body, v)
+}
+
+// decodeOptional is decode for bodies that may be missing.
+func decodeOptional(c echo.Context, v any) error {
+	if c.Request().ContentLength == 0 {
+		return nil
+	}
+	return decode(c, v)
+}
+
+func decodeStrict(body []byte, v any) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return mes.Errorf(mes.CodeMalformed, "the body is empty")
+	}
+	err := json.Unmarshal(body, v, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) && !isSyntactic(semantic.Err) {
+		return mes.Invalid([]mes.FieldError{{Pointer: string(semantic.JSONPointer), Detail: semanticDetail(semantic)}})
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		fault := mes.Errorf(mes.CodeMalformed, "the body is not valid JSON at byte %d: %s", syntactic.ByteOffset, syntaxDetail(syntactic.Err))
+		fault.Fields = []mes.FieldError{{Pointer: string(syntactic.JSONPointer), Detail: syntaxDetail(syntactic.Err)}}
+		return fault
+	}
+	return mes.Errorf(mes.CodeMalformed, "the body is not valid JSON")
+}
+
+func isSyntactic(err error) bool {
+	var syntactic *jsontext.SyntacticError
+	return errors.As(err, &syntactic)
+}
+
+// semanticDetail says what was expected, without the names of Go types.
+func semanticDetail(err *json.SemanticError) string {
+	if errors.Is(err, json.ErrUnknownName) {
+		return "is not a member of this resource"
+	}
+	var fault *mes.Error
+	if errors.As(err, &fault) {
+		return fault.Message
+	}
+	if err.JSONKind != 0 {
+		return "has a value of the wrong type: " + kindName(err.JSONKind)
+	}
+	return "has a value of the wrong type"
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '{':
+		return "an object"
+	default:
+		return "an array"
+	}
+}
+
+func syntaxDetail(err error) string {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return "a member comes twice"
+	case err == nil:
+		return "it can't be read"
+	}
+	return strings.TrimPrefix(err.Error(), "jsontext: ")
+}

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+)
+
+// Deps are what the HTTP interface calls. All are required but Clock, Logger,
+// Registerer, Gatherer and Adapters.
+type Deps struct {
+	Auth       Authenticator
+	Decoder    ingest.Decoder
+	Ingester   ingest.Ingester
+	Quarantine Quarantine
+	Store      Store
+	// Adapters returns the state of every MQTT and OPC UA connection.
+	Adapters func() []mes.AdapterStatus
+	// Registerer takes the metrics of this package, Gatherer shows all of them.
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+	Clock      func() time.Time
+	Logger     *slog.Logger
+}
+
+// Store is everything that handlers read without a service in between.
+type Store interface {
+	RecordStore
+	EquipmentStore
+	LatestStore
+	QuarantineStore
+	ReadyStore
+}
+
+// Settings are the limits and defaults of the HTTP interface.
+type Settings struct {
+	// SiteID is the site of bare machine ids where the key is not bound to one.
+	SiteID string
+	// MaxBody is the largest body of POST /data after decompression, in bytes.
+	MaxBody int64
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []*net.IPNet
+	// RatePerSecond and RateBurst bound the requests of one key; 0 is no limit.
+	RatePerSecond float64
+	RateBurst     int
+	// Version is shown in the OpenAPI document's place of use, /healthz.
+	Version string
+}
+
+// API is the HTTP interface.
+type API struct {
+	deps     Deps
+	settings Settings
+	echo     *echo.Echo
+	limiter  *limiter
+	metrics  *requestMetrics
+	stopping chan struct{}
+}
+
+// open is the scope of routes that need no key.
+const open mes.KeyScope = ""
+
+// maxResourceBody is the largest body of ordinary resources, in bytes.
+const maxResourceBody = 1 << 20
+
+// bodyClass is the kind of request body that a route takes.
+type bodyClass uint8
+
+const (
+	noBody bodyClass = iota
+	resourceBody
+	dataBody
+)
+
+// route is one line of the table of routes.
+type route struct {
+	method, path string
+	// scope is what the key must grant; open needs no key.
+	scope   mes.KeyScope
+	body    bodyClass
+	handler echo.HandlerFunc
+}
+
+// routes is every route there is, apart from the files of the live page.
+func (a *API) routes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{post, "/data", mes.ScopeDataWrite, dataBody, a.postData},
+		{get, "/data", mes.ScopeDataRead, noBody, a.listRecords},
+		{get, "/data/:id", mes.ScopeDataRead, noBody, a.getRecord},
+
+		{get, "/api/v1/equipment", mes.ScopeEquipmentRead, noBody, a.listEquipment},
+		{get, "/api/v1/equipment/:id", mes.ScopeEquipmentRead, noBody, a.getEquipment},
+		{get, "/api/v1/equipment/:id/latest", mes.ScopeDataRead, noBody, a.listEquipmentLatest},
+		{get, "/api/v1/latest", mes.ScopeDataRead, noBody, a.listLatest},
+
+		{get, "/api/v1/quarantine", mes.ScopeDataRead, noBody, a.listQuarantine},
+		{get, "/api/v1/quarantine/:id", mes.ScopeDataRead, noBody, a.getQuarantined},
+		{get, "/api/v1/quarantine/:id/raw", mes.ScopeDataRead, noBody, a.getQuarantinedRaw},
+		{post, "/api/v1/quarantine/:id/replay", mes.ScopeDataWrite, resourceBody, a.replayQuarantined},
+		{post, "/api/v1/quarantine/:id/discard", mes.ScopeDataWrite, noBody, a.discardQuarantined},
+
+		{get, "/api/v1/adapters", mes.ScopeAdaptersRead, noBody, a.listAdapters},
+
+		{get, "/healthz", open, noBody, a.getHealth},
+		{get, "/readyz", open, noBody, a.getReadiness},
+		{get, "/metrics", mes.ScopeMetricsRead, noBody, a.getMetrics},
+		{get, "/problems/:code", open, noBody, a.getProblem},
+		{get, "/openapi.json", open, noBody, a.getOpenAPI},
+		{get, "/swagger", open, noBody, a.redirectSwagger},
+		{get, "/swagger/", open, noBody, a.getSwagger},
+		{get, "/swagger/:file", open, noBody, a.getSwaggerFile},
+		{get, "/", open, noBody, a.getLivePage},
+	}
+}
+
+// New builds the HTTP interface.
+func New(deps Deps, settings Settings) (*API, error) {
+	if deps.Clock == nil {
+		deps.Clock = time.Now
+	}
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Adapters == nil {
+		deps.Adapters = func() []mes.AdapterStatus { return nil }
+	}
+	if deps.Gatherer == nil {
+		deps.Gatherer = prometheus.NewRegistry()
+	}
+	a := &API{
+		deps: deps, settings: settings, echo: echo.New(),
+		limiter:  newLimiter(settings.RatePerSecond, settings.RateBurst, deps.Clock),
+		stopping: make(chan struct{}),
+	}
+	var err error
+	if a.metrics, err = newRequestMetrics(deps.Registerer); err != nil {
+		return nil, fmt.Errorf("metrics of the HTTP interface: %w", err)
+	}
+	a.configure()
+	for _, r := range a.routes() {
+		a.echo.Add(r.method, r.path, r.handler, a.require(r.scope), a.boundBody(r.body))
+	}
+	if err := a.addLivePageFiles(); err != nil {
+		return nil, fmt.Errorf("live page: %w", err)
+	}
+	return a, nil
+}
+
+// configure sets what holds for every request, known route or not.
+func (a *API) configure() {
+	e := a.echo
+	e.HTTPErrorHandler = a.answerError
+	e.IPExtractor = clientAddress(a.settings.TrustedProxies)
+	e.HideBanner, e.HidePort = true, true
+	e.Pre(headAsGet)
+	e.Use(a.requestID, a.observe, securityHeaders, a.recoverPanic, compress())
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
+
+// clientAddress trusts X-Forwarded-For only from the given networks; without
+// any, the peer of the connection is the client.
+func clientAddress(trusted []*net.IPNet) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, n := range trusted {
+		options = append(options, echo.TrustIPRange(n))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}

@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Time limits of a connection. Bodies have their own, see bodyTimeout; streams
+// extend theirs with every write.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = bodyTimeout + headerTimeout
+	writeTimeout  = 2 * time.Minute
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+)
+
+// Server serves the HTTP interface on a listener.
+type Server struct {
+	api         *API
+	http        *http.Server
+	stopTimeout time.Duration
+}
+
+// NewServer returns a server that speaks HTTP/1.1 and HTTP/2. Without a TLS
+// configuration it speaks plaintext HTTP/1.1. A stop waits for requests that
+// are under way for at most stopTimeout.
+func NewServer(a *API, tlsConfig *tls.Config, stopTimeout time.Duration) *Server {
+	return &Server{api: a, stopTimeout: stopTimeout, http: &http.Server{
+		Handler:           a,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		// What clients do wrong in a handshake is no error of the server's.
+		ErrorLog: slog.NewLogLogger(a.deps.Logger.Handler(), slog.LevelDebug),
+	}}
+}
+
+// Run serves until the context ends, and then stops: it takes no more
+// connections, ends streams, and waits for requests that are under way. It
+// closes the listener. It returns nil after a clean stop.
+func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("HTTP server: %w", err)
+	case <-ctx.Done():
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stopTimeout)
+	defer cancel()
+	err := s.stop(stopCtx)
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+func (s *Server) serve(ln net.Listener) error {
+	if s.http.TLSConfig == nil {
+		return s.http.Serve(ln)
+	}
+	return s.http.ServeTLS(ln, "", "")
+}
+
+// stop ends streams first, since Shutdown would wait for them for ever.
+func (s *Server) stop(ctx context.Context) error {
+	close(s.api.stopping)
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("HTTP server: requests were cut off after %s: %w", s.stopTimeout, err), s.http.Close())
+	}
+	return nil
+}
+
+// stream makes the handler's context end when the server stops, and lifts the
+// time limit of answers. Handlers that stream are wrapped in it.
+func (a *API) stream(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithCancel(c.Request().Context())
+		defer cancel()
+		finished := make(chan struct{})
+		watching := make(chan struct{})
+		go func() {
+			defer close(watching)
+			select {
+			case <-a.stopping:
+				cancel()
+			case <-finished:
+			}
+		}()
+		defer func() {
+			close(finished)
+			<-watching
+		}()
+		_ = http.NewResponseController(c.Response().Writer).SetWriteDeadline(time.Time{})
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
