@@ -125,7 +125,7 @@ func (s *Store) migrate(ctx context.Context, fn func(*goose.Provider) error) err
 		return err
 	}
 	defer s.unlockWriter()
-	db, err := sql.Open(sqliteDriver, s.sqliteDSN(writerPragmas))
+	db, err := sql.Open(sqliteDriver, s.sqliteDSN(s.writerPragmas()))
 	if err != nil {
 		return s.writeError(err, "open the database to migrate")
 	}

@@ -18,12 +18,17 @@ import (
 const (
 	sqliteDriver   = "sqlite"
 	defaultReaders = 4
+	// defaultCheckpointPages are pages of 4 KiB.
+	defaultCheckpointPages = 8000
 )
 
 func openSQLite(ctx context.Context, path string, options Options) (*Store, error) {
 	sqlx.BindDriver(sqliteDriver, sqlx.QUESTION)
 	if options.Readers <= 0 {
 		options.Readers = defaultReaders
+	}
+	if options.CheckpointPages <= 0 {
+		options.CheckpointPages = defaultCheckpointPages
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -33,7 +38,7 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 		return nil, fmt.Errorf("store: create the database: %w", err)
 	}
 	s := &Store{path: path, options: options, turn: make(chan struct{}, 1)}
-	if s.writer, err = openWriter(ctx, s.sqliteDSN(writerPragmas)); err != nil {
+	if s.writer, err = openWriter(ctx, s.sqliteDSN(s.writerPragmas())); err != nil {
 		return nil, fmt.Errorf("store: open the database to write: %w", err)
 	}
 	if s.readers, err = sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN(readerPragmas)); err != nil {
@@ -44,18 +49,19 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	return s, nil
 }
 
-// Cache sizes are in KiB where negative. A commit syncs the log (FULL); the log
-// is copied into the database every 8000 pages (32 MB), which keeps checkpoints
-// rare enough to merge writes to the same page.
-var (
-	writerPragmas = []string{
+// A commit syncs the log (FULL). Negative cache sizes are in KiB, of each
+// connection.
+var readerPragmas = []string{
+	"busy_timeout(5000)", "cache_size(-4096)", "temp_store(MEMORY)", "query_only(1)",
+}
+
+func (s *Store) writerPragmas() []string {
+	return []string{
 		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
-		"cache_size(-16384)", "temp_store(MEMORY)", "wal_autocheckpoint(8000)",
+		"cache_size(-16384)", "temp_store(MEMORY)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", s.options.CheckpointPages),
 	}
-	readerPragmas = []string{
-		"busy_timeout(5000)", "cache_size(-4096)", "temp_store(MEMORY)", "query_only(1)",
-	}
-)
+}
 
 // tableExistsSQLite counts the tables of a name.
 const tableExistsSQLite = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"

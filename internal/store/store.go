@@ -36,6 +36,10 @@ type Store struct {
 type Options struct {
 	// Readers is the size of the pool of read connections; 0 means 4.
 	Readers int
+	// CheckpointPages is how many pages the log grows by before it is copied into
+	// the database; 0 means 8000 (32 MB), which keeps copies rare enough to merge
+	// writes to the same page.
+	CheckpointPages int
 	// VFS names the file layer that SQLite writes through; "" is the system's.
 	// Tests name one that loses power.
 	VFS string

@@ -1,0 +1,133 @@
+package powerloss
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// sector is the unit that a disk writes whole.
+const sector = 512
+
+// file is what is known of one file: its content at the last sync, and what has
+// been done to it since.
+type file struct {
+	durable []byte
+	pending []change
+	// entered means that the folder's entry is on the disk.
+	entered bool
+	// deleted means that the file is gone, though its entry may come back.
+	deleted bool
+}
+
+// change is a write at an offset, or a truncation if data is nil.
+type change struct {
+	offset int64
+	data   []byte
+}
+
+// sync makes everything that was done to the file durable.
+func (f *file) sync() {
+	for _, c := range f.pending {
+		f.durable = c.apply(f.durable)
+	}
+	f.pending, f.entered = nil, true
+}
+
+func (c change) apply(content []byte) []byte {
+	if c.data == nil {
+		return resize(content, c.offset)
+	}
+	if end := c.offset + int64(len(c.data)); int64(len(content)) < end {
+		content = resize(content, end)
+	}
+	copy(content[c.offset:], c.data)
+	return content
+}
+
+func resize(content []byte, size int64) []byte {
+	if int64(len(content)) >= size {
+		return content[:size:size]
+	}
+	return append(content, make([]byte, size-int64(len(content)))...)
+}
+
+// torn returns the parts of a change that reach the disk: all, none, or some of
+// its sectors.
+func (c change) torn(random *rand.Rand) []change {
+	switch random.IntN(3) {
+	case 0:
+		return nil
+	case 1:
+		return []change{c}
+	}
+	var parts []change
+	for at := 0; at < len(c.data); {
+		end := min(at+sector-int((c.offset+int64(at))%sector), len(c.data))
+		if random.IntN(2) == 0 {
+			parts = append(parts, change{c.offset + int64(at), c.data[at:end]})
+		}
+		at = end
+	}
+	return parts
+}
+
+// afterCut returns the content that a power cut leaves, and whether there is a
+// file at all.
+func (f *file) afterCut(random *rand.Rand) ([]byte, bool) {
+	if f.deleted {
+		return f.durable, f.entered && random != nil && random.IntN(2) == 0
+	}
+	if !f.entered && (random == nil || random.IntN(2) == 0) {
+		return nil, false
+	}
+	content := slices.Clone(f.durable)
+	if random == nil {
+		return content, true
+	}
+	for _, c := range f.pending {
+		for _, part := range c.torn(random) {
+			content = part.apply(content)
+		}
+	}
+	return content, true
+}
+
+// Snapshot is VFS.Snapshot at this moment.
+func (s Still) Snapshot(dst string, random *rand.Rand) error {
+	paths := make([]string, 0, len(s.v.files))
+	for path := range s.v.files {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths) // the same seed makes the same choices
+	for _, path := range paths {
+		content, exists := s.v.files[path].afterCut(random)
+		if !exists {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dst, filepath.Base(path)), content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opened notes that a file was opened, and whether that made it.
+func (v *VFS) opened(path string, before []byte, existed bool) *file {
+	if f, ok := v.files[path]; ok && !f.deleted {
+		return f
+	}
+	f := &file{durable: before, entered: existed}
+	v.files[path] = f
+	return f
+}
+
+// syncFolder makes deletions durable.
+func (v *VFS) syncFolder() {
+	for path, f := range v.files {
+		if f.deleted {
+			delete(v.files, path)
+		}
+	}
+}
