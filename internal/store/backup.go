@@ -33,7 +33,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 }
 
 func (s *Store) copyTo(ctx context.Context, path string) error {
-	db, err := sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN([]string{"busy_timeout(5000)"}))
+	db, err := sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN([]string{s.busyPragma()}))
 	if err != nil {
 		return readError(err, "open the database to copy")
 	}

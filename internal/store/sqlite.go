@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"modernc.org/sqlite"
@@ -20,6 +21,7 @@ const (
 	defaultReaders = 4
 	// defaultCheckpointPages are pages of 4 KiB.
 	defaultCheckpointPages = 8000
+	defaultBusyTimeout     = 5 * time.Second
 )
 
 func openSQLite(ctx context.Context, path string, options Options) (*Store, error) {
@@ -29,6 +31,9 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	}
 	if options.CheckpointPages <= 0 {
 		options.CheckpointPages = defaultCheckpointPages
+	}
+	if options.BusyTimeout <= 0 {
+		options.BusyTimeout = defaultBusyTimeout
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -41,7 +46,7 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	if s.writer, err = openWriter(ctx, s.sqliteDSN(s.writerPragmas())); err != nil {
 		return nil, fmt.Errorf("store: open the database to write: %w", err)
 	}
-	if s.readers, err = sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN(readerPragmas)); err != nil {
+	if s.readers, err = sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN(s.readerPragmas())); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open the database to read: %w", err), s.writer.close())
 	}
 	s.readers.SetMaxOpenConns(options.Readers)
@@ -51,16 +56,20 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 
 // A commit syncs the log (FULL). Negative cache sizes are in KiB, of each
 // connection.
-var readerPragmas = []string{
-	"busy_timeout(5000)", "cache_size(-4096)", "temp_store(MEMORY)", "query_only(1)",
+func (s *Store) readerPragmas() []string {
+	return []string{s.busyPragma(), "cache_size(-4096)", "temp_store(MEMORY)", "query_only(1)"}
 }
 
 func (s *Store) writerPragmas() []string {
 	return []string{
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
+		s.busyPragma(), "journal_mode(WAL)", "synchronous(FULL)",
 		"cache_size(-16384)", "temp_store(MEMORY)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", s.options.CheckpointPages),
 	}
+}
+
+func (s *Store) busyPragma() string {
+	return fmt.Sprintf("busy_timeout(%d)", s.options.BusyTimeout.Milliseconds())
 }
 
 // tableExistsSQLite counts the tables of a name.

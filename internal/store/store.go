@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -28,8 +29,8 @@ type Store struct {
 	writer *writer
 	// readers is a pool of connections that can't write.
 	readers *sqlx.DB
-	// poisoned is set by the first failed sync.
-	poisoned atomic.Bool
+	// poisoned is set by the first failed sync, closed by Close.
+	poisoned, closed atomic.Bool
 }
 
 // Options are settings that have a usable zero value.
@@ -40,6 +41,9 @@ type Options struct {
 	// the database; 0 means 8000 (32 MB), which keeps copies rare enough to merge
 	// writes to the same page.
 	CheckpointPages int
+	// BusyTimeout is how long a write waits for another process that has the
+	// database; 0 means 5 s.
+	BusyTimeout time.Duration
 	// VFS names the file layer that SQLite writes through; "" is the system's.
 	// Tests name one that loses power.
 	VFS string
@@ -57,9 +61,14 @@ func Open(ctx context.Context, dsn string, options Options) (*Store, error) {
 	}
 }
 
-// Close waits for the write at work and closes every connection.
+// Close waits for the write at work and closes every connection. Later writes
+// fail with CodeUnavailable.
 func (s *Store) Close() error {
 	s.turn <- struct{}{}
+	defer s.unlockWriter()
+	if s.closed.Swap(true) {
+		return nil
+	}
 	return errors.Join(s.readers.Close(), s.writer.close())
 }
 
@@ -120,9 +129,13 @@ func (s *Store) lockWriter(ctx context.Context) error {
 	case <-ctx.Done():
 		return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the store is busy")
 	}
-	if s.poisoned.Load() {
-		<-s.turn
+	switch {
+	case s.poisoned.Load():
+		s.unlockWriter()
 		return mes.Wrap(mes.CodeUnavailable, mes.ErrDurability, "the store stopped after a disk failure")
+	case s.closed.Load():
+		s.unlockWriter()
+		return mes.Errorf(mes.CodeUnavailable, "the store is closed")
 	}
 	return nil
 }

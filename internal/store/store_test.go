@@ -166,3 +166,63 @@ func TestUpdateGivesUpItsTurnWithTheContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestClosedStoreTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.Update(t.Context(), func(ingest.Tx) error { return errors.New("ran on a closed store") })
+	if mes.ErrorCode(err) != mes.CodeUnavailable {
+		t.Errorf("Update: %v", err)
+	}
+	if err := s.Ping(t.Context()); err == nil {
+		t.Error("a closed store answers")
+	}
+}
+
+// TestBusyDatabase has another process's writer hold the database for longer
+// than the store waits.
+func TestBusyDatabase(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "plant.db")
+	first := open(t, "sqlite:"+path, store.Options{BusyTimeout: time.Millisecond})
+	second := open(t, "sqlite:"+path, store.Options{BusyTimeout: time.Millisecond})
+	if _, err := first.MigrateUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	record := storetest.NewRecord("s", "m", time.Now())
+	err := first.Update(t.Context(), func(ingest.Tx) error {
+		err := second.Update(t.Context(), func(ingest.Tx) error { return nil })
+		if mes.ErrorCode(err) != mes.CodeUnavailable || errors.Is(err, mes.ErrDurability) {
+			t.Errorf("a busy database: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Append(t, second, record)
+	if _, err := first.Record(t.Context(), record.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestErrorsHideStatements fails a statement, and looks at what a user may read.
+func TestErrorsHideStatements(t *testing.T) {
+	t.Parallel()
+	s := open(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Options{}) // no schema
+	_, readErr := s.Records(t.Context(), mes.RecordFilter{})
+	writeErr := s.PutSites(t.Context(), []mes.Equipment{{SiteID: "s", ID: "s"}})
+	for _, err := range []error{readErr, writeErr} {
+		if mes.ErrorCode(err) != mes.CodeInternal || err.Error() != "the store failed" {
+			t.Errorf("%v", err)
+		}
+		if cause := errors.Unwrap(err); cause == nil || !strings.Contains(cause.Error(), "no such table") {
+			t.Errorf("the cause is lost: %v", cause)
+		}
+	}
+}
