@@ -23,7 +23,7 @@ const (
 	disconnectQuiesce = time.Second
 	// answerTimeout bounds the wait for SUBACK and UNSUBACK.
 	answerTimeout = 10 * time.Second
-	// refusedPause is the pause before a refused filter is tried again.
+	// refusedPause is the longest pause before a refused filter is tried again.
 	refusedPause = time.Minute
 )
 
@@ -56,8 +56,8 @@ type session struct {
 	full    chan struct{}
 	lost    chan error
 	stale   chan string
-	// tidied are the stale topics that were unsubscribed.
-	tidied map[string]bool
+	// tidied tells when a stale topic was last unsubscribed.
+	tidied map[string]time.Time
 }
 
 // runSession connects, subscribes and serves until the connection ends or ctx
@@ -74,7 +74,7 @@ func (a *Adapter) runSession(ctx context.Context, again bool) (up bool, err erro
 		full:    make(chan struct{}, 1),
 		lost:    make(chan error, 1),
 		stale:   make(chan string, 16),
-		tidied:  make(map[string]bool),
+		tidied:  make(map[string]time.Time),
 	}
 	if err := s.connect(ctx, creds); err != nil {
 		return false, err
@@ -141,12 +141,14 @@ func connectError(token *paho.ConnectToken) error {
 // serve handles what happens to the connection until it ends.
 func (s *session) serve(ctx context.Context) error {
 	refused := s.subscribe(ctx, s.a.bindings.filters())
-	retry := time.NewTicker(refusedPause)
+	pause := newBackOff(refusedPause)
+	retry := time.NewTimer(pause.NextBackOff())
 	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			s.close(phaseStopping)
+			s.a.condition.set(mes.AdapterStopped, "no more messages are taken; those in hand are being stored")
 			s.a.drain() // while the connection is up, so that acknowledgements go out
 			s.client.Disconnect(uint(disconnectQuiesce.Milliseconds()))
 			return nil
@@ -161,6 +163,7 @@ func (s *session) serve(ctx context.Context) error {
 		case <-retry.C:
 			if len(refused) > 0 {
 				refused = s.subscribe(ctx, refused)
+				retry.Reset(pause.NextBackOff())
 			}
 		case name := <-s.stale:
 			s.tidy(ctx, name)
@@ -233,7 +236,7 @@ func (s *session) subscribe(ctx context.Context, filters []filter) []filter {
 		}
 		refused = append(refused, f)
 		names = append(names, detail)
-		s.a.log.Warn("MQTT subscription refused", "filter", f.name, "reason", detail, "retry_in", refusedPause)
+		s.a.log.Warn("MQTT subscription refused", "filter", f.name, "reason", detail)
 	}
 	s.a.condition.refuse(strings.Join(names, "; "))
 	return refused
@@ -271,17 +274,22 @@ func (s *session) await(ctx context.Context, token paho.Token) bool {
 	return false
 }
 
-// maxTidied bounds how many stale topics one session looks after.
-const maxTidied = 64
+// Bounds of the care for stale topics in one session: how many, and how often
+// one of them. UNSUBACK says nothing of success in MQTT 3.1.1.
+const (
+	maxTidied = 64
+	tidyPause = time.Second
+)
 
 // tidy unsubscribes what a former configuration subscribed to. MQTT does not
 // tell which filter a message came by, so every filter that could have brought
 // it is unsubscribed; no present one is among them, for none matches the topic.
 func (s *session) tidy(ctx context.Context, name string) {
-	if s.tidied[name] || len(s.tidied) >= maxTidied {
+	last, before := s.tidied[name]
+	if !before && len(s.tidied) >= maxTidied || before && time.Since(last) < tidyPause {
 		return
 	}
-	s.tidied[name] = true
+	s.tidied[name] = time.Now()
 	s.a.log.Warn("MQTT message of no configured topic, quarantined and unsubscribed", "topic", name)
 	s.await(ctx, s.client.Unsubscribe(filtersOf(name)...))
 }

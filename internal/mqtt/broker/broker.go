@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,7 @@ type Broker struct {
 	// work is what commits run under; it outlives the listener by stopTimeout.
 	work     context.Context
 	stopWork context.CancelFunc
+	once     sync.Once
 }
 
 // Start checks the configuration, opens the listener and serves until Close.
@@ -172,8 +174,15 @@ func (b *Broker) Status() mes.AdapterStatus { return b.condition.snapshot() }
 func (b *Broker) Lost() int64 { return b.lost.Load() }
 
 // Close stops to listen, ends the connections and waits at most 10 s for the
-// commits in hand. Publishers send again what was not acknowledged.
+// commits in hand. Publishers send again what was not acknowledged. A second
+// call does nothing.
 func (b *Broker) Close() error {
+	var err error
+	b.once.Do(func() { err = b.close() })
+	return err
+}
+
+func (b *Broker) close() error {
 	deadline := time.AfterFunc(stopTimeout, b.stopWork)
 	defer deadline.Stop()
 	defer b.stopWork()
