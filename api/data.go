@@ -91,7 +91,7 @@ type reading struct {
 //	@Success		200				{object}	stored	"was there already"
 //	@Success		201				{object}	stored	"stored"
 //	@Success		207				{object}	batchResult	"outcomes differ"
-//	@Header			201				{string}	Location	"address of the record"
+//	@Header			200,201			{string}	Location	"address of the record"
 //	@Failure		400,401,403,409,413,415,422,429,503	{object}	problemDocument
 //	@Router			/data [post]
 func (a *API) postData(c echo.Context) error {

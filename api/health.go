@@ -15,9 +15,11 @@ import (
 
 // ReadyStore tells whether the store can be used.
 type ReadyStore interface {
-	// Ready fails if the store is away or its schema is not the program's; the
-	// message says what an operator has to do.
-	Ready(ctx context.Context) error
+	// Ping fails if the store is away.
+	Ping(ctx context.Context) error
+	// CheckSchema fails if the schema is not the program's; the message says
+	// what an operator has to do.
+	CheckSchema(ctx context.Context) error
 }
 
 // readyTimeout bounds how long the store may take to say that it is there.
@@ -99,7 +101,11 @@ func (a *API) getReadiness(c echo.Context) error {
 		}
 	}
 	status := http.StatusOK
-	if err := a.deps.Store.Ready(ctx); err != nil {
+	err := a.deps.Store.Ping(ctx)
+	if err == nil {
+		err = a.deps.Store.CheckSchema(ctx)
+	}
+	if err != nil {
 		status = http.StatusServiceUnavailable
 		body.Status, body.Store = "unready", storeReadiness{Detail: readyDetail(err)}
 	}

@@ -45,7 +45,7 @@ type quarantineBody struct {
 	Reason    reasonBody `json:"reason" validate:"required"`
 	// Size of the message in bytes.
 	Size       int        `json:"size" example:"87" validate:"required"`
-	ResolvedAt *time.Time `json:"resolved_at,omitempty"`
+	ResolvedAt *time.Time `json:"resolved_at,omitempty" example:"2026-11-22T11:00:00Z"`
 	// Id of the API key that replayed or discarded it.
 	ResolvedBy string `json:"resolved_by,omitempty"`
 	// Record that the replay made, the first if there are several.

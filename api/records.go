@@ -30,7 +30,7 @@ type recordBody struct {
 	// Whose clock the timestamp is of.
 	TimestampOrigin string `json:"timestamp_origin" enums:"source,server,receipt" example:"source" validate:"required"`
 	// Time that an OPC UA server gave.
-	ServerTimestamp *time.Time `json:"server_timestamp,omitempty"`
+	ServerTimestamp *time.Time `json:"server_timestamp,omitempty" example:"2026-11-22T10:15:00.002Z"`
 	ReceivedAt      time.Time  `json:"received_at" example:"2026-11-22T10:15:00.412Z" validate:"required"`
 	Status          string     `json:"status,omitempty" enums:"Running,Idle,Stopped,Maintenance" example:"Running"`
 	// OPC UA StatusCode; 0 is Good.

@@ -27,8 +27,9 @@ func patch(doc *openapi3.T) error {
 	for path, item := range doc.Paths.Map() {
 		for _, op := range item.Operations() {
 			fixContent(path, op)
-			addCommonHeaders(path, op)
-			addProblems(op)
+			addInternalError(op)
+			addCommonHeaders(op)
+			sortParameters(op)
 		}
 	}
 	return patchData(doc)
@@ -166,7 +167,7 @@ func fixContent(path string, op *openapi3.Operation) {
 }
 
 // addCommonHeaders describes what every answer bears.
-func addCommonHeaders(_ string, op *openapi3.Operation) {
+func addCommonHeaders(op *openapi3.Operation) {
 	op.AddParameter(openapi3.NewHeaderParameter("X-Request-Id").WithSchema(openapi3.NewStringSchema()).
 		WithDescription("id of the request, at most 128 printable characters; it comes back"))
 	for status, response := range op.Responses.Map() {
@@ -193,15 +194,17 @@ func addCommonHeaders(_ string, op *openapi3.Operation) {
 	}
 }
 
-// addProblems describes what any route may answer.
-func addProblems(op *openapi3.Operation) {
-	if op.Responses.Value("500") == nil {
-		op.Responses.Set("500", &openapi3.ResponseRef{Value: openapi3.NewResponse().WithDescription("Internal Server Error").
-			WithContent(openapi3.NewContentWithSchemaRef(openapi3.NewSchemaRef("#/components/schemas/Problem", nil), []string{problemType}))})
-	}
-	slices.SortFunc(op.Parameters, func(a, b *openapi3.ParameterRef) int {
-		order := map[string]int{"path": 0, "query": 1, "header": 2}
-		return order[a.Value.In] - order[b.Value.In]
+// addInternalError describes what any route may answer.
+func addInternalError(op *openapi3.Operation) {
+	op.Responses.Set("500", &openapi3.ResponseRef{Value: openapi3.NewResponse().WithDescription("Internal Server Error").
+		WithContent(openapi3.NewContentWithSchemaRef(openapi3.NewSchemaRef("#/components/schemas/Problem", nil), []string{problemType}))})
+}
+
+// sortParameters puts those of the path first, and headers last.
+func sortParameters(op *openapi3.Operation) {
+	order := []string{"path", "query", "header"}
+	slices.SortStableFunc(op.Parameters, func(a, b *openapi3.ParameterRef) int {
+		return slices.Index(order, a.Value.In) - slices.Index(order, b.Value.In)
 	})
 }
 
