@@ -110,11 +110,9 @@ func syntaxFault(raw []byte, err error) *mes.Error {
 	case notANumber(raw, syn.ByteOffset):
 		reason = "NaN and Infinity are not JSON; leave the member out or send null"
 	}
-	return &mes.Error{
-		Code:    mes.CodeMalformed,
-		Message: fmt.Sprintf("the message is not valid JSON at byte %d: %s", syn.ByteOffset, reason),
-		Fields:  []mes.FieldError{{Pointer: string(syn.JSONPointer), Detail: reason}},
-	}
+	return &mes.Error{Code: mes.CodeMalformed, Message: "the message is not valid JSON", Fields: []mes.FieldError{{
+		Pointer: string(syn.JSONPointer), Detail: fmt.Sprintf("at byte %d: %s", syn.ByteOffset, reason),
+	}}}
 }
 
 // encodingFault tells of bytes that are not UTF-8, the only encoding of JSON.

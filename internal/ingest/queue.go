@@ -148,7 +148,15 @@ func (q *queue) close() {
 	q.room = make(chan struct{})
 }
 
-func (q *queue) depth() (records int) {
+// isEmpty tells whether no job waits.
+func (q *queue) isEmpty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.jobs) == 0
+}
+
+// depth is the number of records that wait.
+func (q *queue) depth() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.records

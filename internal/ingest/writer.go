@@ -34,7 +34,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) drain() error {
-	for s.queue.depth() > 0 {
+	for !s.queue.isEmpty() {
 		if err := s.commitWaiting(); err != nil {
 			return err
 		}

@@ -1,0 +1,421 @@
+package ingest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// faultStore is a store in memory that can be held and made to fail.
+type faultStore struct {
+	mu       sync.Mutex
+	records  map[mes.ID]mes.Record
+	applied  []mes.ID
+	items    map[mes.ID]mes.QuarantineItem
+	known    map[string]bool
+	groups   []int           // records of each committed transaction
+	gate     chan struct{}   // if set, each Update takes a token first
+	entered  chan struct{}   // if set, gets a token when an Update begins
+	fail     func(int) error // if set, decides on each transaction by its size
+	conflict map[string]bool // message ids that are in conflict
+}
+
+func newFaultStore() *faultStore {
+	return &faultStore{records: map[mes.ID]mes.Record{}, items: map[mes.ID]mes.QuarantineItem{}, known: map[string]bool{}, conflict: map[string]bool{}}
+}
+
+type faultTx struct {
+	s       *faultStore
+	records []mes.Record
+	items   []mes.QuarantineItem
+	applied []mes.ID
+	seen    int
+}
+
+func (s *faultStore) Update(_ context.Context, fn func(ingest.Tx) error) error {
+	if s.entered != nil {
+		s.entered <- struct{}{}
+	}
+	if s.gate != nil {
+		<-s.gate
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx := &faultTx{s: s}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if s.fail != nil {
+		if err := s.fail(tx.seen); err != nil {
+			return err
+		}
+	}
+	for _, r := range tx.records {
+		s.records[r.ID] = r
+	}
+	for _, i := range tx.items {
+		s.items[i.ID] = i
+	}
+	s.applied = append(s.applied, tx.applied...)
+	s.groups = append(s.groups, tx.seen)
+	return nil
+}
+
+func (s *faultStore) QuarantineItem(_ context.Context, id mes.ID) (mes.QuarantineItem, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if item, ok := s.items[id]; ok {
+		return item, nil
+	}
+	return mes.QuarantineItem{}, mes.Errorf(mes.CodeNotFound, "no such item")
+}
+
+func (s *faultStore) KnowsEquipment(_ context.Context, site, id string) (bool, error) {
+	return s.known[site+"~"+id], nil
+}
+
+func (tx *faultTx) AppendRecords(_ context.Context, records []mes.Record, _ ingest.LedgerWindow) ([]mes.Receipt, error) {
+	tx.seen = len(records)
+	receipts := make([]mes.Receipt, len(records))
+	for i, r := range records {
+		_, there := tx.s.records[r.ID]
+		switch {
+		case tx.s.conflict[r.MessageID]:
+			receipts[i] = mes.Receipt{Status: mes.ReceiptRejected, Fault: mes.Errorf(mes.CodeConflict, "conflict")}
+		case there:
+			receipts[i] = mes.Receipt{Status: mes.ReceiptDuplicate, ID: r.ID}
+		default:
+			tx.records = append(tx.records, r)
+			receipts[i] = mes.Receipt{Status: mes.ReceiptCreated, ID: r.ID}
+		}
+	}
+	return receipts, nil
+}
+
+func (tx *faultTx) ApplyRecords(_ context.Context, records []mes.Record) error {
+	for _, r := range records {
+		tx.applied = append(tx.applied, r.ID)
+	}
+	return nil
+}
+
+func (tx *faultTx) AppendQuarantine(_ context.Context, items []mes.QuarantineItem) error {
+	tx.items = append(tx.items, items...)
+	return nil
+}
+
+func (tx *faultTx) ResolveQuarantine(_ context.Context, item mes.QuarantineItem) error {
+	if tx.s.items[item.ID].State != mes.QuarantineOpen {
+		return mes.Errorf(mes.CodeConflict, "not open")
+	}
+	tx.items = append(tx.items, item)
+	return nil
+}
+
+type setup struct {
+	*ingest.Service
+	store *faultStore
+	stop  func() error
+}
+
+func start(t *testing.T, change func(*ingest.Options, *faultStore)) setup {
+	t.Helper()
+	opts := ingest.Options{
+		Sites: sites(t), MaxFuture: 5 * time.Minute, DedupeWindow: time.Hour, Unknown: ingest.RegisterUnknown,
+		QueueRecords: 100, QueueBytes: 1 << 20, Clock: func() time.Time { return received },
+	}
+	store := newFaultStore()
+	if change != nil {
+		change(&opts, store)
+	}
+	s := ingest.New(store, decoder(t), opts)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	var once sync.Once
+	var err error
+	stop := func() error {
+		once.Do(func() { cancel(); err = <-done })
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return setup{s, store, stop}
+}
+
+// awaitWaiting returns when n records wait for the writer.
+func (s setup) awaitWaiting(t *testing.T, n int) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); s.Stats().Waiting < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d records wait, want %d", s.Stats().Waiting, n)
+		}
+	}
+}
+
+// reading makes a record at received plus an offset.
+func reading(machine string, offset time.Duration) mes.Record {
+	return mes.Record{
+		SiteID: "main", MachineID: machine, DataType: mes.Telemetry, Time: received.Add(offset), TimeOrigin: mes.TimeSource,
+		ReceivedAt: received, Signals: []mes.Signal{{Name: "x", Value: mes.Int(1)}}, Payload: []byte("{}"),
+	}
+}
+
+func TestReceiptsAreInOrderAndDurable(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	bad := mes.Record{Fault: mes.Errorf(mes.CodeMalformed, "not JSON"), Payload: []byte("x"), ReceivedAt: received}
+	answerable := bad
+	answerable.Answerable = true
+	batch := []mes.Record{reading("A", 0), bad, reading("A", 0), answerable, reading("B", 10*time.Minute)}
+	receipts, err := s.Ingest(context.Background(), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Ingest(context.Background(), []mes.Record{reading("A", 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if receipts[0].Status != mes.ReceiptCreated || again[0].Status != mes.ReceiptDuplicate || again[0].ID != receipts[0].ID {
+		t.Errorf("first %v, then %v", receipts[0], again[0])
+	}
+	for i, want := range map[int]mes.ReceiptStatus{1: mes.ReceiptQuarantined, 3: mes.ReceiptRejected, 4: mes.ReceiptQuarantined} {
+		if receipts[i].Status != want || receipts[i].Fault == nil {
+			t.Errorf("item %d: got %+v, want %s", i, receipts[i], want)
+		}
+	}
+	if len(s.store.items) != 2 {
+		t.Errorf("%d items in quarantine, want 2", len(s.store.items))
+	}
+	if !strings.Contains(receipts[4].Fault.Error(), "/timestamp") {
+		t.Errorf("the far future is refused without naming the time: %v", receipts[4].Fault)
+	}
+}
+
+func TestNearFutureIsStoredAndFlagged(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	receipts, err := s.Ingest(context.Background(), []mes.Record{reading("A", 4*time.Minute)})
+	if err != nil || receipts[0].Status != mes.ReceiptCreated {
+		t.Fatalf("got %v, %v", receipts, err)
+	}
+	if r := s.store.records[receipts[0].ID]; !r.HasFlag(mes.FlagAhead) {
+		t.Error("the flag is missing")
+	}
+}
+
+func TestGroupsFormWhileTheWriterIsBusy(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(_ *ingest.Options, f *faultStore) {
+		f.gate, f.entered = make(chan struct{}), make(chan struct{}, 10)
+	})
+	var callers sync.WaitGroup
+	send := func(i int) {
+		callers.Go(func() {
+			if _, err := s.Ingest(context.Background(), []mes.Record{reading(fmt.Sprint("M", i), 0)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	send(0)
+	<-s.store.entered // the writer has the first alone: it did not wait for more
+	for i := 1; i <= 20; i++ {
+		send(i)
+	}
+	s.awaitWaiting(t, 20)
+	close(s.store.gate)
+	callers.Wait()
+	if len(s.store.groups) != 2 || s.store.groups[0] != 1 || s.store.groups[1] != 20 {
+		t.Errorf("groups of %v, want [1 20]", s.store.groups)
+	}
+}
+
+func TestFullQueueRefusesOrWaits(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(o *ingest.Options, f *faultStore) {
+		o.QueueRecords = 2
+		f.gate, f.entered = make(chan struct{}), make(chan struct{}, 10)
+	})
+	var callers sync.WaitGroup
+	send := func(i int) {
+		callers.Go(func() {
+			if _, err := s.Patient().Ingest(context.Background(), []mes.Record{reading(fmt.Sprint("M", i), 0)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	send(0)
+	<-s.store.entered
+	send(1)
+	send(2)
+	s.awaitWaiting(t, 2)
+	_, err := s.Ingest(context.Background(), []mes.Record{reading("X", 0)})
+	var full *mes.Error
+	if !errors.As(err, &full) || full.Code != mes.CodeUnavailable || full.RetryAfter <= 0 {
+		t.Errorf("a full queue answers %v", err)
+	}
+	send(3) // the patient one waits
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Patient().Ingest(ctx, []mes.Record{reading("Y", 0)}); mes.ErrorCode(err) != mes.CodeUnavailable {
+		t.Errorf("a caller that gave up got %v", err)
+	}
+	close(s.store.gate)
+	callers.Wait()
+	if len(s.store.records) != 4 {
+		t.Errorf("%d records, want 4", len(s.store.records))
+	}
+	if s.Stats().Refused != 2 {
+		t.Errorf("%d refused, want 2", s.Stats().Refused)
+	}
+}
+
+func TestOneBadBatchDoesNotSpoilTheGroup(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(_ *ingest.Options, f *faultStore) {
+		f.gate, f.entered = make(chan struct{}), make(chan struct{}, 10)
+		f.fail = func(records int) error {
+			if records >= 3 { // the batch of three, alone or in a group
+				return errors.New("constraint")
+			}
+			return nil
+		}
+	})
+	results := make(chan error, 3)
+	go func() {
+		_, err := s.Ingest(context.Background(), []mes.Record{reading("first", 0)})
+		results <- err
+	}()
+	<-s.store.entered
+	var good, bad error
+	var callers sync.WaitGroup
+	callers.Go(func() { _, good = s.Ingest(context.Background(), []mes.Record{reading("good", 0)}) })
+	callers.Go(func() {
+		_, bad = s.Ingest(context.Background(), []mes.Record{reading("a", 0), reading("b", 0), reading("c", 0)})
+	})
+	s.awaitWaiting(t, 4)
+	close(s.store.gate)
+	callers.Wait()
+	if err := <-results; err != nil || good != nil {
+		t.Errorf("good batches failed: %v, %v", err, good)
+	}
+	if bad == nil {
+		t.Error("the bad batch was accepted")
+	}
+}
+
+func TestFailedSyncEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(_ *ingest.Options, f *faultStore) {
+		f.fail = func(int) error { return fmt.Errorf("commit: %w", mes.ErrDurability) }
+	})
+	if _, err := s.Ingest(context.Background(), []mes.Record{reading("A", 0)}); err == nil {
+		t.Error("a record was acknowledged after a failed sync")
+	}
+	if err := s.stop(); !errors.Is(err, mes.ErrDurability) {
+		t.Errorf("Run ended with %v", err)
+	}
+	if _, err := s.Patient().Ingest(context.Background(), []mes.Record{reading("B", 0)}); mes.ErrorCode(err) != mes.CodeUnavailable {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestStopCommitsWhatWaits(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(_ *ingest.Options, f *faultStore) {
+		f.gate, f.entered = make(chan struct{}), make(chan struct{}, 100)
+	})
+	var callers sync.WaitGroup
+	send := func(i int) {
+		callers.Go(func() {
+			if _, err := s.Ingest(context.Background(), []mes.Record{reading(fmt.Sprint("M", i), 0)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	send(0)
+	<-s.store.entered
+	for i := 1; i < 30; i++ {
+		send(i)
+	}
+	s.awaitWaiting(t, 29)
+	go close(s.store.gate)
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	callers.Wait()
+	if len(s.store.records) != 30 {
+		t.Errorf("%d records, want 30", len(s.store.records))
+	}
+}
+
+func TestUnknownEquipment(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[ingest.Policy]mes.ReceiptStatus{
+		ingest.RegisterUnknown: mes.ReceiptCreated, ingest.QuarantineUnknown: mes.ReceiptQuarantined, ingest.RefuseUnknown: mes.ReceiptRejected,
+	} {
+		s := start(t, func(o *ingest.Options, f *faultStore) {
+			o.Unknown = policy
+			f.known["main~known"] = true
+		})
+		unknown, known := reading("new", 0), reading("known", 0)
+		unknown.Answerable = true
+		receipts, err := s.Ingest(context.Background(), []mes.Record{unknown, known})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if receipts[0].Status != want || receipts[1].Status != mes.ReceiptCreated {
+			t.Errorf("%s: got %s and %s", policy, receipts[0].Status, receipts[1].Status)
+		}
+	}
+}
+
+func TestTimelessReadingsStaySeparate(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	timeless := func() mes.Record {
+		r := reading("A", 0)
+		r.Time, r.TimeOrigin = time.Time{}, mes.TimeReceipt
+		return r
+	}
+	receipts, err := s.Ingest(context.Background(), []mes.Record{timeless(), timeless(), timeless()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range receipts {
+		if r.Status != mes.ReceiptCreated {
+			t.Errorf("reading %d is a %s", i, r.Status)
+		}
+	}
+	if !s.store.records[receipts[1].ID].Time.After(s.store.records[receipts[0].ID].Time) {
+		t.Error("times of receipt do not increase")
+	}
+}
+
+func TestConflictGoesToQuarantineOrBack(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(_ *ingest.Options, f *faultStore) { f.conflict["m1"] = true })
+	a, b := reading("A", 0), reading("A", 0)
+	a.MessageID, b.MessageID = "m1", "m1"
+	b.Answerable = true
+	receipts, err := s.Ingest(context.Background(), []mes.Record{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if receipts[0].Status != mes.ReceiptQuarantined || receipts[1].Status != mes.ReceiptRejected {
+		t.Errorf("got %s and %s", receipts[0].Status, receipts[1].Status)
+	}
+	if len(s.store.applied) != 0 || len(s.store.items) != 1 {
+		t.Errorf("%d applied, %d quarantined", len(s.store.applied), len(s.store.items))
+	}
+}
