@@ -28,13 +28,36 @@ const maxRequestID = 128
 // compressFrom is the size of an answer from which compressing it pays.
 const compressFrom = 1 << 10
 
-// headAsGet routes HEAD like GET; the server leaves out the body.
-func headAsGet(next echo.HandlerFunc) echo.HandlerFunc {
+// headAsGet makes the router treat HEAD like GET; the server itself leaves out
+// the body, since it looks at the request as it came.
+func headAsGet(r *http.Request) *http.Request {
+	if r.Method != http.MethodHead {
+		return r
+	}
+	get := r.Clone(r.Context())
+	get.Method = http.MethodGet
+	return get
+}
+
+// allowHead adds HEAD to what OPTIONS answers.
+func allowHead(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if r := c.Request(); r.Method == http.MethodHead {
-			get := r.Clone(r.Context())
-			get.Method = http.MethodGet
-			c.SetRequest(get)
+		if c.Request().Method == http.MethodOptions {
+			h := c.Response().Header()
+			c.Response().Before(func() { h.Set(echo.HeaderAllow, withHead(h.Get(echo.HeaderAllow))) })
+		}
+		return next(c)
+	}
+}
+
+// wholeSegments keeps a parameter at the end of a path from taking what comes
+// after the next slash, as the router has it.
+func wholeSegments(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		for _, value := range c.ParamValues() {
+			if strings.Contains(value, "/") {
+				return echo.ErrNotFound
+			}
 		}
 		return next(c)
 	}

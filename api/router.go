@@ -147,7 +147,7 @@ func New(deps Deps, settings Settings) (*API, error) {
 	}
 	a.configure()
 	for _, r := range a.routes() {
-		a.echo.Add(r.method, r.path, r.handler, a.require(r.scope), a.boundBody(r.body))
+		a.echo.Add(r.method, r.path, r.handler, wholeSegments, a.require(r.scope), a.boundBody(r.body))
 	}
 	if err := a.addLivePageFiles(); err != nil {
 		return nil, fmt.Errorf("live page: %w", err)
@@ -161,12 +161,14 @@ func (a *API) configure() {
 	e.HTTPErrorHandler = a.answerError
 	e.IPExtractor = clientAddress(a.settings.TrustedProxies)
 	e.HideBanner, e.HidePort = true, true
-	e.Pre(headAsGet)
-	e.Use(a.requestID, a.observe, securityHeaders, a.recoverPanic, compress())
+	e.Use(a.requestID, a.observe, securityHeaders, a.recoverPanic, allowHead, compress())
 }
 
 // ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, headAsGet(r)) }
+
+// Routes lists every route there is.
+func (a *API) Routes() []*echo.Route { return a.echo.Routes() }
 
 // clientAddress trusts X-Forwarded-For only from the given networks; without
 // any, the peer of the connection is the client.
