@@ -1,7 +1,7 @@
 #!/bin/sh
 # post.sh: posts one reading of one machine to plantgate over HTTPS.
 #
-#   post.sh --url https://plantgate:8443 --cacert ca.pem --machine M001 \
+#   post.sh --url https://plantgate:8443 --cacert ca.crt --machine M001 \
 #           --status Running temperature=72.31 tool=T12
 #   post.sh --body readings.json          # a body as it is: one, an array; - is stdin
 #
@@ -88,7 +88,8 @@ else
 fi
 
 # post sends the body once and prints the HTTP status; without a whole answer also
-# curl's exit code. The key goes through a pipe, so that it does not stand in the list of processes.
+# curl's exit code. The key goes through a pipe, so that it does not stand in the
+# list of processes.
 post() {
     printf 'header = "x-api-key: %s"\n' "$key" |
         curl --config - --silent --show-error --max-time 30 ${cacert:+--cacert "$cacert"} \

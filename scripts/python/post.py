@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Posts readings of a machine to plantgate over HTTPS (contract 1).
 
-    post.py --url https://plantgate:8443 --cacert ca.pem --machine M001 \\
+    post.py --url https://plantgate:8443 --cacert ca.crt --machine M001 \\
             --status Running temperature=72.31 tool=T12
     post.py --machine M001 --lines < readings.ndjson      # one JSON object a line
 
