@@ -124,10 +124,15 @@ func testLatestOfSnapshots(t *testing.T, s Store) {
 	expectLatest(t, s, 1, 10)
 	Append(t, s, snapshot(5, 1)) // late: the run is older than it seemed
 	expectLatest(t, s, 1, 5)
+	Append(t, s, snapshot(3, 2)) // late: another value before the run
+	Append(t, s, snapshot(2, 1)) // late: the same value, but before that other
+	expectLatest(t, s, 1, 5)
 	Append(t, s, snapshot(25, 2)) // late: the value was another in between
 	expectLatest(t, s, 1, 30)
 	Append(t, s, snapshot(27, 1)) // late: it was back sooner
 	expectLatest(t, s, 1, 27)
+	Append(t, s, snapshot(28, 2), snapshot(29, 3)) // late: two others at once
+	expectLatest(t, s, 1, 30)
 	Append(t, s, reading(35, 1)) // a reading of its own is new, though equal
 	expectLatest(t, s, 1, 40)
 	Append(t, s, snapshot(50, 3))
@@ -149,7 +154,7 @@ func testLatestConverges(t *testing.T, s Store) {
 		arrivals := append(rapid.Permutation(records).Draw(rt, "order"),
 			rapid.SliceOfN(rapid.SampledFrom(records), 0, 4).Draw(rt, "repeats")...)
 		for len(arrivals) > 0 {
-			n := rapid.IntRange(1, len(arrivals)).Draw(rt, "batch")
+			n := min(len(arrivals), rapid.SampledFrom([]int{1, 1, 2, 3, 99}).Draw(rt, "batch"))
 			Append(t, s, arrivals[:n]...)
 			arrivals = arrivals[n:]
 		}
@@ -166,14 +171,14 @@ func testLatestConverges(t *testing.T, s Store) {
 func drawRecords(rt *rapid.T, machine string) []mes.Record {
 	byID := map[mes.ID]bool{}
 	var records []mes.Record
-	for range rapid.IntRange(1, 12).Draw(rt, "records") {
-		r := NewRecord("s", machine, day.Add(time.Duration(rapid.IntRange(0, 9).Draw(rt, "second"))*time.Second))
-		r.Snapshot = rapid.IntRange(0, 3).Draw(rt, "snapshot") > 0
+	for range rapid.IntRange(1, 16).Draw(rt, "records") {
+		r := NewRecord("s", machine, day.Add(time.Duration(rapid.IntRange(0, 15).Draw(rt, "second"))*time.Second))
+		r.Snapshot = rapid.SampledFrom([]bool{true, true, true, true, true, false}).Draw(rt, "snapshot")
 		r.ReceivedAt = day.Add(time.Hour)
 		r.Signals = nil
 		for _, signal := range []string{"x", "y"} {
-			if v := rapid.IntRange(0, 3).Draw(rt, signal); v > 0 {
-				r.Signals = append(r.Signals, mes.Signal{Name: signal, Value: mes.Int(int64(min(v, 2)))})
+			if v := rapid.SampledFrom([]int64{1, 1, 1, 2, 0}).Draw(rt, signal); v > 0 {
+				r.Signals = append(r.Signals, mes.Signal{Name: signal, Value: mes.Int(v)})
 			}
 		}
 		if rapid.IntRange(0, 3).Draw(rt, "status") == 0 || len(r.Signals) == 0 {

@@ -149,6 +149,10 @@ func testLedgerForgets(t *testing.T, s Store) {
 	// After a week the message id may be used again for another message.
 	c := message("m", "1", day.Add(8*24*time.Hour), 2)
 	expectReceipts(t, AppendAt(t, s, start.Add(9*24*time.Hour), c), created(c))
+
+	// The time of the second use counts from then on.
+	d := message("m", "1", day.Add(12*24*time.Hour), 4)
+	expectReceipts(t, AppendAt(t, s, start.Add(12*24*time.Hour), d), rejected(mes.CodeConflict))
 	expectReceipts(t, AppendAt(t, s, start.Add(9*24*time.Hour), c), duplicate(c))
 
 	// A forgotten message with the same time has the same id: it is the same

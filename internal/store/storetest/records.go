@@ -107,7 +107,9 @@ func expected(records []mes.Record, f mes.RecordFilter) []mes.ID {
 			f.Door != "" && f.Door != r.Origin.Door,
 			f.Status != "" && f.Status != r.Status,
 			!f.From.IsZero() && r.Time.Before(f.From),
-			!f.To.IsZero() && !r.Time.Before(f.To):
+			!f.To.IsZero() && !r.Time.Before(f.To),
+			f.After != nil && r.Position().Compare(*f.After) == 0,
+			f.After != nil && (r.Position().Compare(*f.After) < 0) != f.Descending:
 		default:
 			kept = append(kept, r)
 		}
@@ -129,16 +131,18 @@ func ids(records []mes.Record) []mes.ID {
 
 func filters() map[string]mes.RecordFilter {
 	return map[string]mes.RecordFilter{
-		"all":           {},
-		"site":          {SiteID: "s0"},
-		"machine":       {SiteID: "s1", MachineID: "m1"},
-		"machine alone": {MachineID: "m2"},
-		"type":          {SiteID: "s1", DataType: mes.Quality},
-		"door":          {Door: mes.DoorMQTT},
-		"status":        {Status: mes.Idle},
-		"times":         {From: day.Add(2 * time.Microsecond), To: day.Add(5 * time.Microsecond)},
-		"scope":         {Scope: mes.Scope{Sites: []string{"s1", "s9"}, Machines: []string{"m0", "m2"}}},
-		"out of scope":  {SiteID: "s0", Scope: mes.Scope{Sites: []string{"s1"}}},
+		"all":                {},
+		"site":               {SiteID: "s0"},
+		"machine":            {SiteID: "s1", MachineID: "m1"},
+		"machine alone":      {MachineID: "m2"},
+		"type":               {SiteID: "s1", DataType: mes.Quality},
+		"door":               {Door: mes.DoorMQTT},
+		"status":             {Status: mes.Idle},
+		"times":              {From: day.Add(2 * time.Microsecond), To: day.Add(5 * time.Microsecond)},
+		"from a page before": {From: day.Add(3 * time.Microsecond), After: &mes.Position{Time: day}},
+		"to a page after":    {To: day.Add(3 * time.Microsecond), After: &mes.Position{Time: day.Add(time.Hour)}, Descending: true},
+		"scope":              {Scope: mes.Scope{Sites: []string{"s1", "s9"}, Machines: []string{"m0", "m2"}}},
+		"out of scope":       {SiteID: "s0", Scope: mes.Scope{Sites: []string{"s1"}}},
 		"everything": {SiteID: "s1", MachineID: "m1", DataType: mes.Production, Door: mes.DoorREST, Status: mes.Idle,
 			From: day, To: day.Add(time.Hour), Scope: mes.Scope{Sites: []string{"s1"}, Machines: []string{"m1"}}},
 	}
