@@ -16,8 +16,8 @@ import (
 	"plantgate/internal/mes"
 )
 
-// bodyTimeout is how long a request's body may take to arrive.
-const bodyTimeout = 60 * time.Second
+// defaultBodyTimeout is how long a request's body may take to arrive.
+const defaultBodyTimeout = 60 * time.Second
 
 // bodyLimitOfRequest is the name under which a route's limit is kept.
 const bodyLimitOfRequest = "plantgate.body_limit"
@@ -39,22 +39,22 @@ func (a *API) boundBody(class bodyClass) echo.MiddlewareFunc {
 
 // readBody returns the whole body, decompressed, and bounded in both forms. It
 // fails with CodeTooLarge, CodeUnsupported (of encoding) or CodeMalformed.
-func readBody(c echo.Context) ([]byte, error) {
+func (a *API) readBody(c echo.Context) ([]byte, error) {
 	r := c.Request()
 	limit, _ := c.Get(bodyLimitOfRequest).(int64)
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	// A body that trickles in must not hold a connection for ever. Recorders in
-	// tests have no deadlines, which is no reason to fail.
+	// A body that trickles in must not hold a connection for ever. After a
+	// failure the limit stays, since the server reads on to the end of the body.
+	// Writers without deadlines (recorders) are no reason to fail.
 	control := http.NewResponseController(c.Response().Writer)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-
+	_ = control.SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
 	raw, err := readAtMost(r.Body, limit)
 	if err != nil {
-		return nil, bodyError(err, limit)
+		return nil, a.bodyError(err, limit)
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	switch encoding := strings.ToLower(r.Header.Get(echo.HeaderContentEncoding)); encoding {
 	case "", "identity":
 		return raw, nil
@@ -91,12 +91,12 @@ func decompress(raw []byte, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-func bodyError(err error, limit int64) error {
+func (a *API) bodyError(err error, limit int64) error {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return mes.Errorf(mes.CodeMalformed, "the body did not arrive within %s", bodyTimeout)
+		return mes.Errorf(mes.CodeMalformed, "the body did not arrive within %s", a.settings.BodyTimeout)
 	default:
 		return mes.Errorf(mes.CodeMalformed, "the body ended before it was complete")
 	}

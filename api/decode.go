@@ -17,27 +17,27 @@ import (
 // encoding/json would let pass: members that v lacks, members that come twice,
 // names in another case, invalid UTF-8, a second value after the first, and a
 // missing body.
-func decode(c echo.Context, v any) error {
+func (a *API) decode(c echo.Context, v any) error {
 	name, err := mediaType(c.Request())
-	if err != nil {
-		return err
-	}
-	body, err := readBody(c)
 	if err != nil {
 		return err
 	}
 	if !isJSON(name) {
 		return mes.Errorf(mes.CodeUnsupported, "the Content-Type must be application/json")
 	}
+	body, err := a.readBody(c)
+	if err != nil {
+		return err
+	}
 	return decodeStrict(body, v)
 }
 
 // decodeOptional is decode for bodies that may be missing.
-func decodeOptional(c echo.Context, v any) error {
+func (a *API) decodeOptional(c echo.Context, v any) error {
 	if c.Request().ContentLength == 0 {
 		return nil
 	}
-	return decode(c, v)
+	return a.decode(c, v)
 }
 
 func decodeStrict(body []byte, v any) error {

@@ -20,14 +20,17 @@ import (
 	"plantgate/openapi"
 )
 
-// inlineScript finds scripts that stand in a page.
-var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+// inlineScript finds scripts, of which those with a text stand in the page.
+var inlineScript = regexp.MustCompile(`(?s)<script(?:\s[^>]*)?>(.*?)</script>`)
 
 // pagePolicy allows a page its own files and the scripts that stand in it, by
 // their hash (Content Security Policy Level 3, 2.3.1), and nothing from elsewhere.
 func pagePolicy(page []byte) string {
 	scripts := "'self'"
 	for _, m := range inlineScript.FindAllSubmatch(page, -1) {
+		if len(m[1]) == 0 {
+			continue
+		}
 		sum := sha256.Sum256(m[1])
 		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}

@@ -225,7 +225,7 @@ func (a *API) replayQuarantined(c echo.Context) error {
 		return err
 	}
 	var request replayRequest
-	if err := decodeOptional(c, &request); err != nil {
+	if err := a.decodeOptional(c, &request); err != nil {
 		return err
 	}
 	replay, err := request.replay(item.ID, keyOf(c))

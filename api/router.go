@@ -46,12 +46,14 @@ type Settings struct {
 	SiteID string
 	// MaxBody is the largest body of POST /data after decompression, in bytes.
 	MaxBody int64
+	// BodyTimeout is how long a body may take to arrive; 0 is a minute.
+	BodyTimeout time.Duration
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []*net.IPNet
 	// RatePerSecond and RateBurst bound the requests of one key; 0 is no limit.
 	RatePerSecond float64
 	RateBurst     int
-	// Version is shown in the OpenAPI document's place of use, /healthz.
+	// Version is the program's, which /healthz shows.
 	Version string
 }
 
@@ -135,6 +137,9 @@ func New(deps Deps, settings Settings) (*API, error) {
 	}
 	if deps.Gatherer == nil {
 		deps.Gatherer = prometheus.NewRegistry()
+	}
+	if settings.BodyTimeout == 0 {
+		settings.BodyTimeout = defaultBodyTimeout
 	}
 	a := &API{
 		deps: deps, settings: settings, echo: echo.New(),

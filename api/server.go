@@ -13,11 +13,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Time limits of a connection. Bodies have their own, see bodyTimeout; streams
-// extend theirs with every write.
+// Limits of a connection. Bodies have their own time, see Settings.BodyTimeout;
+// streams lift that of answers.
 const (
 	headerTimeout = 10 * time.Second
-	readTimeout   = bodyTimeout + headerTimeout
 	writeTimeout  = 2 * time.Minute
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
@@ -38,7 +37,7 @@ func NewServer(a *API, tlsConfig *tls.Config, stopTimeout time.Duration) *Server
 		Handler:           a,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
+		ReadTimeout:       headerTimeout + a.settings.BodyTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
