@@ -238,21 +238,28 @@ func TestPowerLossIsFound(t *testing.T) {
 // failures of durability, even when the disk seems well again.
 func TestFailedSyncEndsWriting(t *testing.T) {
 	t.Parallel()
-	p := openPlant(t)
-	if err := p.commit(t, 0); err != nil {
-		t.Fatal(err)
-	}
-	p.vfs.FailSync(sqlite3.SQLITE_IOERR_FSYNC)
-	if err := p.commit(t, 0); !errors.Is(err, mes.ErrDurability) {
-		t.Errorf("a failed sync: %v", err)
-	}
-	p.vfs.FailSync(0)
-	if err := p.commit(t, 0); !errors.Is(err, mes.ErrDurability) {
-		t.Errorf("the commit after a failed sync: %v", err)
-	}
-	found, err := p.store.Records(t.Context(), mes.RecordFilter{})
-	if err != nil || len(found) != batchSize {
-		t.Errorf("%d records can be read, %v", len(found), err)
+	for name, code := range map[string]int32{
+		"sync": sqlite3.SQLITE_IOERR_FSYNC, "write": sqlite3.SQLITE_IOERR_WRITE, "other": sqlite3.SQLITE_IOERR_FSTAT,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := openPlant(t)
+			if err := p.commit(t, 0); err != nil {
+				t.Fatal(err)
+			}
+			p.vfs.FailSync(code)
+			if err := p.commit(t, 0); !errors.Is(err, mes.ErrDurability) {
+				t.Errorf("a failed sync: %v", err)
+			}
+			p.vfs.FailSync(0)
+			if err := p.commit(t, 0); !errors.Is(err, mes.ErrDurability) {
+				t.Errorf("the commit after a failed sync: %v", err)
+			}
+			found, err := p.store.Records(t.Context(), mes.RecordFilter{})
+			if err != nil || len(found) != batchSize {
+				t.Errorf("%d records can be read, %v", len(found), err)
+			}
+		})
 	}
 }
 

@@ -146,8 +146,7 @@ func databaseError(err error, doing string) error {
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_IOERR:
 		if writesFiles(failure.Code()) {
-			cause = fmt.Errorf("%w: %w", mes.ErrDurability, cause)
-			return mes.Wrap(mes.CodeUnavailable, cause, "the disk failed")
+			return durabilityError(err, doing)
 		}
 		return internalError(err, doing)
 	case sqlite3.SQLITE_FULL:
@@ -157,6 +156,12 @@ func databaseError(err error, doing string) error {
 	default:
 		return internalError(err, doing)
 	}
+}
+
+// isInputOutput tells whether err is a failure of reading or writing files.
+func isInputOutput(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_IOERR
 }
 
 // noTransaction tells whether err says that there is nothing to roll back.

@@ -116,7 +116,7 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
 		return err
 	}
 	if err := s.writer.commit(ctx); err != nil {
-		return s.writeError(err, "commit")
+		return s.commitError(err)
 	}
 	committed = true
 	return nil
@@ -161,6 +161,16 @@ func (s *Store) writeError(err error, doing string) error {
 	return mapped
 }
 
+// commitError maps the error of a commit: whatever input or output failed there,
+// nothing can be said of what is on the disk.
+func (s *Store) commitError(err error) error {
+	if isInputOutput(err) {
+		s.poisoned.Store(true)
+		return durabilityError(err, "commit")
+	}
+	return s.writeError(err, "commit")
+}
+
 // readError maps the error of a query. Readers never sync, so that their
 // failures leave the writer alone.
 func readError(err error, doing string) error {
@@ -177,6 +187,10 @@ func contextError(err error) error {
 		}
 	}
 	return nil
+}
+
+func durabilityError(err error, doing string) error {
+	return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%s: %w: %w", doing, mes.ErrDurability, err), "the disk failed")
 }
 
 // internalError hides a failure that only a person can mend; its cause is for

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
@@ -19,6 +20,8 @@ import (
 
 // Ensure that the store is what ingest needs.
 var _ ingest.Store = (*store.Store)(nil)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, dsn string, options store.Options) *store.Store {
 	t.Helper()

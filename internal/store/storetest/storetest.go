@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Equipment":              testEquipment,
 		"Sites":                  testSites,
 		"Latest":                 testLatest,
+		"LatestKeepsValues":      testLatestKeepsValues,
 		"LatestOfSnapshots":      testLatestOfSnapshots,
 		"LatestConverges":        testLatestConverges,
 		"Quarantine":             testQuarantine,
