@@ -1,0 +1,117 @@
+# plantgate: `make` lists the targets. `make run` and `make test` need Go only.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+GOTEST    ?= go test
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+TOOLS     := $(CURDIR)/.tools/bin
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+# Rounds and lengths of long tests: the short form is the default, `make soak` sets
+# the full one. What they mean stands in CONTRIBUTING.md.
+SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_BODIES=20000
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
+		while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+.PHONY: build
+build: ## Build ./plantgate
+	go build -trimpath -ldflags '$(LDFLAGS)' -o plantgate ./cmd/plantgate
+
+.PHONY: run
+run: build ## Start a living plant: server, broker and simulated machines
+	./plantgate demo
+
+.PHONY: test
+test: ## Test everything that needs Go only
+	$(GOTEST) ./...
+
+.PHONY: test-race
+test-race: ## The same with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GOTEST) -race ./...
+
+.PHONY: integration
+integration: peers build ## Test against real brokers, OPC UA servers, Python clients and a browser
+	$(GOTEST) -tags integration -count=1 -p 1 -timeout 20m ./...
+	scripts/browser/run.sh ./plantgate
+
+.PHONY: soak
+soak: peers ## The long form of every long or repeated test: hours
+	env $(SOAK) $(GOTEST) -tags integration -count=1 -p 1 -timeout 12h ./...
+	$(MAKE) fuzz FUZZTIME=10m
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run every benchmark
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint
+	$(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format the code
+	$(GOLANGCI) fmt ./...
+
+.PHONY: generate
+generate: ## Make the OpenAPI documents of the comments in api/
+	go run ./openapi/generate
+
+.PHONY: verify
+verify: ## Fail if something generated, tidied or formatted is not up to date
+	go run ./openapi/generate -check
+	go mod tidy -diff
+	go mod verify
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); \
+		if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted" >&2; exit 1; fi
+
+.PHONY: check
+check: ## What CI runs
+	.ci/run
+
+.PHONY: versions
+versions:
+	@go version; python3 --version; echo "node $$(node --version)"; chromium --version --no-sandbox 2>/dev/null || true
+
+.PHONY: clean
+clean: ## Remove what was built and the data of the demo
+	rm -rf plantgate dist coverage.out data .venv scripts/browser/node_modules internal/opcua/testdata/peers/node_modules
+
+# What integration tests talk to, besides the packages that `needs` names.
+.PHONY: peers
+peers: needs .venv/.done scripts/browser/node_modules/.done internal/opcua/testdata/peers/node_modules/.done
+
+.PHONY: needs
+needs:
+	@missing=; \
+	for pair in mosquitto:mosquitto rabbitmq-server:rabbitmq-server chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
+		PATH="$$PATH:/usr/sbin:/usr/lib/rabbitmq/bin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "integration tests need these packages (Debian names): apt-get install$$missing" >&2; exit 1; \
+	fi
+
+.venv/.done: scripts/python/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+%/node_modules/.done: %/package.json %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
