@@ -72,6 +72,9 @@ func (s *Store) busyPragma() string {
 	return fmt.Sprintf("busy_timeout(%d)", s.options.BusyTimeout.Milliseconds())
 }
 
+// pingSQLite reads the file, which SELECT 1 would not.
+const pingSQLite = "SELECT count(*) FROM sqlite_schema"
+
 // tableExistsSQLite counts the tables of a name.
 const tableExistsSQLite = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
 

@@ -74,8 +74,8 @@ func (s *Store) Close() error {
 
 // Ping tells whether the database can be read.
 func (s *Store) Ping(ctx context.Context) error {
-	var one int
-	if err := s.readers.GetContext(ctx, &one, "SELECT 1"); err != nil {
+	var count int
+	if err := s.readers.GetContext(ctx, &count, pingSQLite); err != nil {
 		return readError(err, "read the database")
 	}
 	return nil
