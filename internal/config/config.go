@@ -270,8 +270,9 @@ const (
 	FormatValue    = "value"
 )
 
-// applyElementDefaults fills what the elements of lists leave out.
-func (c *Config) applyElementDefaults() {
+// ApplyElementDefaults fills what the elements of lists leave out. Load does it;
+// it is needed again only for elements that are added afterwards.
+func (c *Config) ApplyElementDefaults() {
 	for i := range c.Sites {
 		orDefault(&c.Sites[i].TimeZone, "UTC")
 	}

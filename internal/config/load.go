@@ -53,7 +53,7 @@ func Load(path string, environ []string) (Config, []string, error) {
 	if err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: decoder(&c)}); err != nil {
 		return Config{}, unknown, append(faults, decodeFaults(err)...)
 	}
-	c.applyElementDefaults()
+	c.ApplyElementDefaults()
 	faults = append(faults, c.readSecrets()...)
 	faults = append(faults, c.Validate()...)
 	if len(faults) > 0 {

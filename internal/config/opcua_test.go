@@ -17,7 +17,7 @@ func goodOPCUA() OPCUAConnection {
 			{NodeID: "nsu=urn:example:line;i=1001", Signal: "state", Map: map[string]string{"1": "Running"}},
 		}}},
 	}}}}
-	c.applyElementDefaults()
+	c.ApplyElementDefaults()
 	return c.OPCUA.Connections[0]
 }
 

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+
+	"plantgate/internal/config"
+)
+
+type configCmd struct {
+	Check   configCheckCmd   `cmd:"" help:"Read the configuration and name every fault."`
+	Example configExampleCmd `cmd:"" help:"Print a configuration in which every key is explained."`
+}
+
+type configCheckCmd struct {
+	configFlag
+}
+
+// Run checks the configuration.
+func (c *configCheckCmd) Run(e *env) error {
+	cfg, _, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "the configuration is right: %d MQTT and %d OPC UA connections, own broker %s, store %s\n",
+		len(cfg.MQTT.Connections), len(cfg.OPCUA.Connections), onOff(cfg.MQTT.Broker.Enabled), cfg.Store.DSN)
+	return err
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+type configExampleCmd struct{}
+
+// Run prints the example.
+func (configExampleCmd) Run(e *env) error {
+	_, err := e.stdout.Write(config.Example)
+	return err
+}

@@ -1,0 +1,135 @@
+// Command plantgate is a REST-first MES integration server: shop-floor data in
+// by HTTPS, MQTT and OPC UA, one store, one API for ERP, QMS and PLM systems.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"plantgate/internal/config"
+	"plantgate/internal/mes"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// cli is the command line.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Demo    demoCmd    `cmd:"" help:"Run the server with a simulated plant, to look at."`
+	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date, or show where it stands."`
+	Keys    keysCmd    `cmd:"" help:"Make, list, withdraw and rotate API keys."`
+	Config  configCmd  `cmd:"" help:"Check the configuration, or print an example."`
+	Backup  backupCmd  `cmd:"" help:"Copy the embedded store while it is in use."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// env is what commands are given of the world.
+type env struct {
+	ctx            context.Context
+	environ        []string
+	stdout, stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	code := run(&env{ctx: ctx, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(e *env, args []string) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("plantgate"),
+		kong.Description("A REST-first MES integration server. All settings: plantgate config example."),
+		kong.Writers(e.stdout, e.stderr), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(e.stderr, "plantgate:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case exited >= 0: // --help
+		return exited
+	case err != nil:
+		fmt.Fprintln(e.stderr, "plantgate:", err)
+		return exitUsage
+	}
+	return e.exitCode(parsed.Run(e))
+}
+
+func (e *env) exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(e.stderr, "plantgate:", err)
+	if errors.As(err, new(config.Faults)) || mes.ErrorCode(err) == mes.CodeInvalid {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// configFlag is shared by every command that needs the configuration.
+type configFlag struct {
+	Config string `help:"Configuration file (YAML)." short:"c" env:"PLANTGATE_CONFIG" placeholder:"FILE"`
+}
+
+func (f configFlag) load(e *env) (config.Config, *slog.Logger, error) {
+	cfg, unknown, err := config.Load(f.Config, withoutConfigFile(e.environ))
+	if err != nil {
+		return config.Config{}, nil, err
+	}
+	log := newLogger(cfg.Log, e.stderr)
+	// Libraries that only know the standard logger speak at the level debug.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
+	for _, name := range unknown {
+		log.Warn("environment variable means nothing", "name", name)
+	}
+	return cfg, log, nil
+}
+
+// withoutConfigFile leaves out the variable that names the file itself.
+func withoutConfigFile(environ []string) []string {
+	var rest []string
+	for _, v := range environ {
+		if len(v) < 17 || v[:17] != "PLANTGATE_CONFIG=" {
+			rest = append(rest, v)
+		}
+	}
+	return rest
+}
+
+func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Level)) // checked by config.Validate
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"plantgate/internal/store"
+)
+
+type migrateCmd struct {
+	Up     migrateUpCmd     `cmd:"" help:"Make every step that is missing."`
+	Status migrateStatusCmd `cmd:"" help:"List the steps and when they were made."`
+}
+
+// openStore opens the configured store as it is.
+func (f configFlag) openStore(e *env) (*store.Store, error) {
+	cfg, _, err := f.load(e)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(e.ctx, cfg.Store.DSN, store.Options{Readers: 1})
+}
+
+type migrateUpCmd struct {
+	configFlag
+}
+
+// Run brings the schema up to date.
+func (c *migrateUpCmd) Run(e *env) error {
+	s, err := c.openStore(e)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	made, err := s.MigrateUp(e.ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range made {
+		fmt.Fprintf(e.stdout, "%05d  %s\n", m.Version, m.Name)
+	}
+	fmt.Fprintln(e.stdout, "the schema is up to date")
+	return nil
+}
+
+type migrateStatusCmd struct {
+	configFlag
+}
+
+// Run lists the steps of the schema.
+func (c *migrateStatusCmd) Run(e *env) error {
+	s, err := c.openStore(e)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	steps, err := s.MigrationStatus(e.ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	for _, m := range steps {
+		applied := "missing; run: plantgate migrate up"
+		if !m.AppliedAt.IsZero() {
+			applied = m.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%05d\t%s\t%s\n", m.Version, m.Name, applied)
+	}
+	return w.Flush()
+}
+
+type backupCmd struct {
+	configFlag
+	To string `arg:"" help:"File to write; it must not exist." placeholder:"FILE"`
+}
+
+// Run copies the store.
+func (c *backupCmd) Run(e *env) error {
+	s, err := c.openStore(e)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Backup(e.ctx, c.To); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "copied to", c.To)
+	return err
+}

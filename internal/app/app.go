@@ -1,0 +1,320 @@
+// Package app builds the program out of its parts, in one visible order: store,
+// services, the doors to the floor, the HTTP interface. It is the only package
+// that sees everything; nothing is looked up or registered anywhere else.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"plantgate/api"
+	"plantgate/internal/auth"
+	"plantgate/internal/certs"
+	"plantgate/internal/config"
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
+	"plantgate/internal/mqtt/broker"
+	"plantgate/internal/opcua"
+	"plantgate/internal/store"
+)
+
+// App is a server whose listeners are open. It does its work in Run.
+type App struct {
+	cfg     config.Config
+	log     *slog.Logger
+	store   *store.Store
+	ingest  *ingest.Service
+	decoder ingest.Decoder
+	broker  *broker.Broker
+	// adapters are the connections to the floor.
+	adapters []adapter
+	server   *api.Server
+	listener net.Listener
+	metrics  *metricsServer
+	caFile   string
+	secure   bool
+}
+
+// adapter is a permanent connection to the floor.
+type adapter interface {
+	// Run keeps the connection until ctx ends, then drains it.
+	Run(ctx context.Context) error
+	Status() mes.AdapterStatus
+}
+
+// Open builds the server and opens its listeners. What it opened is closed again
+// if it fails; otherwise Run closes it.
+func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.abandon())
+		}
+	}()
+	if a.store, err = openStore(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if err := a.openIngest(); err != nil {
+		return nil, err
+	}
+	if err := a.openFloor(); err != nil {
+		return nil, err
+	}
+	if err := a.openHTTP(version); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// openStore opens the database. An embedded one belongs to this program alone,
+// so its schema is brought up to date here.
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.Store, error) {
+	s, err := store.Open(ctx, cfg.Store.DSN, store.Options{Readers: cfg.Store.Readers})
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	made, err := s.MigrateUp(ctx)
+	if err == nil {
+		for _, m := range made {
+			log.Info("schema migrated", "version", m.Version, "name", m.Name)
+		}
+		if err = s.CheckSchema(ctx); err == nil {
+			err = s.PutSites(ctx, sites(cfg))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// sites are the configured plants as equipment.
+func sites(cfg config.Config) []mes.Equipment {
+	now := mes.Micros(time.Now())
+	var list []mes.Equipment
+	for _, s := range append([]config.Site{cfg.Site}, cfg.Sites...) {
+		list = append(list, mes.Equipment{
+			SiteID: s.ID, ID: s.ID, Level: mes.LevelSite, Name: s.Name, TimeZone: s.TimeZone, CreatedAt: now,
+		})
+	}
+	return list
+}
+
+func (a *App) openIngest() error {
+	zones := map[string]string{a.cfg.Site.ID: a.cfg.Site.TimeZone}
+	for _, s := range a.cfg.Sites {
+		zones[s.ID] = s.TimeZone
+	}
+	directory, err := ingest.NewSites(a.cfg.Site.ID, zones)
+	if err != nil {
+		return err
+	}
+	d := a.cfg.Data
+	a.decoder = ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
+	a.ingest = ingest.New(a.store, a.decoder, ingest.Options{
+		Sites: directory, MaxFuture: d.MaxFuture, DedupeWindow: d.DedupeWindow,
+		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
+		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
+		Logger: a.log,
+	})
+	return nil
+}
+
+// openFloor prepares the own broker and every connection. The broker listens
+// from here on; its publishers wait until Run commits.
+func (a *App) openFloor() error {
+	for _, c := range a.cfg.MQTT.Connections {
+		m, err := mqtt.New(c, mqtt.Deps{Ingester: a.ingest.Patient(), Decoder: a.decoder, Log: a.log})
+		if err != nil {
+			return fmt.Errorf("MQTT connection %s: %w", c.Name, err)
+		}
+		a.adapters = append(a.adapters, m)
+	}
+	for _, c := range a.cfg.OPCUA.Connections {
+		o, err := opcua.New(c, opcua.Deps{
+			Ingester: a.ingest.Patient(), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
+		})
+		if err != nil {
+			return fmt.Errorf("OPC UA connection %s: %w", c.Name, err)
+		}
+		a.adapters = append(a.adapters, o)
+	}
+	if !a.cfg.MQTT.Broker.Enabled {
+		return nil
+	}
+	var err error
+	a.broker, err = broker.Start(a.cfg.MQTT.Broker, broker.Deps{Ingester: a.ingest.Patient(), Decoder: a.decoder, Log: a.log})
+	return err
+}
+
+func (a *App) openHTTP(version string) error {
+	keys, err := auth.New(a.store, auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
+	if err != nil {
+		return err
+	}
+	material, err := certs.Open(a.cfg.Server.TLS, time.Now, a.log)
+	if err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	a.caFile, a.secure = material.CAFile, material.TLS != nil
+	registry := newRegistry(a.ingest, a.statuses)
+	handler, err := api.New(api.Deps{
+		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Quarantine: a.ingest, Store: a.store,
+		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
+	}, a.httpSettings(version))
+	if err != nil {
+		return err
+	}
+	if a.metrics, err = openMetrics(a.cfg.Metrics.Listen, registry); err != nil {
+		return err
+	}
+	if a.listener, err = net.Listen("tcp", a.cfg.Server.Listen); err != nil {
+		return fmt.Errorf("server.listen: %w", err)
+	}
+	a.server = api.NewServer(handler, material.TLS, a.cfg.Server.StopTimeout)
+	return nil
+}
+
+func (a *App) httpSettings(version string) api.Settings {
+	s := api.Settings{
+		SiteID: a.cfg.Site.ID, MaxBody: a.cfg.Server.MaxBody, Version: version,
+		RatePerSecond: a.cfg.Server.RateLimit.PerSecond, RateBurst: a.cfg.Server.RateLimit.Burst,
+	}
+	for _, block := range a.cfg.Server.TrustedProxies {
+		if _, network, err := net.ParseCIDR(block); err == nil {
+			s.TrustedProxies = append(s.TrustedProxies, network)
+		}
+	}
+	return s
+}
+
+// Run serves until ctx ends or a part fails, and then stops in order: requests
+// and connections are finished, what they brought is committed, the store is
+// closed. It returns nil after a clean stop.
+func (a *App) Run(ctx context.Context) error {
+	doors, closeDoors := context.WithCancel(ctx)
+	defer closeDoors()
+	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWriting()
+
+	written := make(chan error, 1)
+	go func() {
+		written <- a.ingest.Run(writing)
+		closeDoors()
+	}()
+	a.log.Info("plantgate serves", "url", a.URL(), "ca_file", a.caFile, "store", "sqlite", "connections", len(a.adapters))
+
+	err := a.runDoors(doors, closeDoors)
+	stopWriting()
+	err = errors.Join(err, <-written, a.store.Close())
+	if err == nil {
+		a.log.Info("plantgate stopped")
+	}
+	return err
+}
+
+// runDoors runs everything through which data come in, until ctx ends. The first
+// part that fails closes the others.
+func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
+	var parts sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	run := func(part func(context.Context) error) {
+		parts.Go(func() {
+			if err := part(ctx); err != nil {
+				mu.Lock()
+				failed = errors.Join(failed, err)
+				mu.Unlock()
+				closeDoors()
+			}
+		})
+	}
+	for _, ad := range a.adapters {
+		run(ad.Run)
+	}
+	if a.broker != nil {
+		run(func(ctx context.Context) error {
+			<-ctx.Done()
+			return a.broker.Close()
+		})
+	}
+	if a.metrics != nil {
+		run(a.metrics.run)
+	}
+	run(func(ctx context.Context) error { return a.server.Run(ctx, a.listener) })
+	parts.Wait()
+	return failed
+}
+
+// abandon closes what Open opened before it failed.
+func (a *App) abandon() error {
+	var err error
+	if a.listener != nil {
+		err = errors.Join(err, a.listener.Close())
+	}
+	if a.metrics != nil {
+		err = errors.Join(err, a.metrics.listener.Close())
+	}
+	if a.broker != nil {
+		err = errors.Join(err, a.broker.Close())
+	}
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
+	}
+	return err
+}
+
+// statuses tells where every connection to the floor stands.
+func (a *App) statuses() []mes.AdapterStatus {
+	list := make([]mes.AdapterStatus, 0, len(a.adapters)+1)
+	if a.broker != nil {
+		list = append(list, a.broker.Status())
+	}
+	for _, ad := range a.adapters {
+		list = append(list, ad.Status())
+	}
+	return list
+}
+
+// URL is the address of the HTTP interface for clients on this machine.
+func (a *App) URL() string {
+	scheme := "https"
+	if !a.secure {
+		scheme = "http"
+	}
+	host, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return scheme + "://" + a.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// CAFile is the certificate that clients have to trust; "" if it is not
+// plantgate's own.
+func (a *App) CAFile() string { return a.caFile }
+
+// BrokerURL is the own broker's address for clients on this machine; "" if it
+// is not enabled.
+func (a *App) BrokerURL() string {
+	if a.broker == nil {
+		return ""
+	}
+	return a.broker.URL()
+}
+
+// MetricsURL is the address of the metrics listener; "" if there is none.
+func (a *App) MetricsURL() string {
+	if a.metrics == nil {
+		return ""
+	}
+	return "http://" + a.metrics.listener.Addr().String() + "/metrics"
+}

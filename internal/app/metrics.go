@@ -1,0 +1,120 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+)
+
+// newRegistry gathers the figures of the process, of ingest and of the
+// connections to the floor. The HTTP interface adds its own.
+func newRegistry(service *ingest.Service, statuses func() []mes.AdapterStatus) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&ingestCollector{service}, &adapterCollector{statuses},
+	)
+	return r
+}
+
+func metricsHandler(r *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("plantgate_"+name, help, labels, nil)
+}
+
+var (
+	recordsDesc = desc("ingest_records_total", "Records by outcome; refused are those that found the queue full.", "outcome")
+	groupsDesc  = desc("ingest_commits_total", "Commits of the writer.")
+	batchesDesc = desc("ingest_batches_total", "Batches in those commits.")
+	secondsDesc = desc("ingest_commit_seconds_total", "Time spent in commits.")
+	waitingDesc = desc("ingest_waiting_records", "Records that wait for the writer.")
+
+	stateDesc      = desc("connection_state", "1 for the state that the connection is in.", "door", "connection", "state")
+	receivedDesc   = desc("connection_received_total", "Messages received.", "door", "connection")
+	poisonDesc     = desc("connection_quarantined_total", "Messages that went to quarantine.", "door", "connection")
+	reconnectsDesc = desc("connection_reconnects_total", "Connections built anew.", "door", "connection")
+)
+
+type ingestCollector struct{ service *ingest.Service }
+
+func (c *ingestCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{recordsDesc, groupsDesc, batchesDesc, secondsDesc, waitingDesc} {
+		ch <- d
+	}
+}
+
+func (c *ingestCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.service.Stats()
+	for outcome, n := range map[string]int64{
+		"created": s.Created, "duplicate": s.Duplicates, "quarantined": s.Quarantined, "rejected": s.Rejected, "refused": s.Refused,
+	} {
+		ch <- prometheus.MustNewConstMetric(recordsDesc, prometheus.CounterValue, float64(n), outcome)
+	}
+	ch <- prometheus.MustNewConstMetric(groupsDesc, prometheus.CounterValue, float64(s.Groups))
+	ch <- prometheus.MustNewConstMetric(batchesDesc, prometheus.CounterValue, float64(s.Batches))
+	ch <- prometheus.MustNewConstMetric(secondsDesc, prometheus.CounterValue, s.CommitTime.Seconds())
+	ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(s.Waiting))
+}
+
+type adapterCollector struct{ statuses func() []mes.AdapterStatus }
+
+func (c *adapterCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{stateDesc, receivedDesc, poisonDesc, reconnectsDesc} {
+		ch <- d
+	}
+}
+
+func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.statuses() {
+		door := string(s.Door)
+		ch <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, 1, door, s.Name, string(s.State))
+		ch <- prometheus.MustNewConstMetric(receivedDesc, prometheus.CounterValue, float64(s.Received), door, s.Name)
+		ch <- prometheus.MustNewConstMetric(poisonDesc, prometheus.CounterValue, float64(s.Quarantined), door, s.Name)
+		ch <- prometheus.MustNewConstMetric(reconnectsDesc, prometheus.CounterValue, float64(s.Reconnects), door, s.Name)
+	}
+}
+
+// metricsServer answers /metrics without a key, usually on loopback only.
+type metricsServer struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+func openMetrics(address string, registry *prometheus.Registry) (*metricsServer, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics.listen: %w", err)
+	}
+	return &metricsServer{listener: l, http: &http.Server{Handler: metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second}}, nil
+}
+
+func (m *metricsServer) run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- m.http.Serve(m.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("metrics listener: %w", err)
+	case <-ctx.Done():
+	}
+	err := m.http.Close()
+	<-served
+	return err
+}
