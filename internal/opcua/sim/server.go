@@ -1,0 +1,190 @@
+// Package sim is a simulated plant behind a real OPC UA server, for the demo
+// and for tests. It has no security and listens where it is told to.
+//
+// The server of the library has its traps, which this package works around: it
+// can't tell its port, leaves connections open when it is closed, accepts one
+// connection after the other and waits for each greeting, and reuses ids of
+// subscriptions that are in use. So it runs on an inner port, and a relay that
+// this package owns stands before it.
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uasc"
+)
+
+// Server is a running plant.
+type Server struct {
+	relay  *relay
+	opcua  *server.Server
+	plant  *plant
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// Start listens on addr ("host:port", port 0 for any) and simulates until Close.
+// ctx bounds the start and, if it ends later, the simulation.
+func Start(ctx context.Context, addr string) (*Server, error) {
+	return start(ctx, addr, time.Now, 200*time.Millisecond)
+}
+
+func start(ctx context.Context, addr string, now func() time.Time, tick time.Duration) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("simulated OPC UA server: %w", err)
+	}
+	outer := listener.Addr().(*net.TCPAddr)
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Server{cancel: cancel, plant: newPlant(now)}
+	inner, err := s.serve(ctx, outer)
+	if err != nil {
+		cancel()
+		return nil, errors.Join(fmt.Errorf("simulated OPC UA server: %w", err), listener.Close())
+	}
+	s.relay = newRelay(listener, inner)
+	s.tasks.Go(func() { s.simulate(ctx, tick) })
+	return s, nil
+}
+
+// Addr returns the address on which the server listens.
+func (s *Server) Addr() string { return s.relay.listener.Addr().String() }
+
+// URL returns the endpoint for clients.
+func (s *Server) URL() string { return "opc.tcp://" + s.Addr() }
+
+// Write sets MyStoredVariable, as a client of the server may.
+func (s *Server) Write(v int32) { s.notify(s.plant.store(v)) }
+
+// Close ends every connection and waits for the simulation to end.
+func (s *Server) Close() error {
+	err := s.relay.close()
+	err = errors.Join(err, s.opcua.Close())
+	s.cancel()
+	s.tasks.Wait()
+	for _, sub := range s.subscriptions() {
+		s.opcua.SubscriptionService.DeleteSubscription(sub)
+	}
+	return err
+}
+
+// subscriptions lists those whose clients are gone; each still has a goroutine.
+func (s *Server) subscriptions() []uint32 {
+	subs := s.opcua.SubscriptionService
+	subs.Mu.Lock()
+	defer subs.Mu.Unlock()
+	return slices.Collect(maps.Keys(subs.Subs))
+}
+
+// serve starts the library's server on a free port of the loopback address.
+func (s *Server) serve(ctx context.Context, outer *net.TCPAddr) (string, error) {
+	const tries = 5
+	var err error
+	for range tries {
+		var port int
+		if port, err = freePort(ctx); err != nil {
+			return "", err
+		}
+		s.opcua = server.New(
+			server.EndPoint("127.0.0.1", port),
+			server.EndPoint(outer.IP.String(), outer.Port),
+			server.EnableSecurity("None", ua.MessageSecurityModeNone),
+			server.EnableAuthMode(ua.UserTokenTypeAnonymous),
+			server.ServerName("plantgate simulated plant"),
+		)
+		s.plant.addTo(s.opcua)
+		s.opcua.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, s.write)
+		s.opcua.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, s.createSubscription())
+		if err = s.opcua.Start(ctx); err == nil {
+			return fmt.Sprintf("127.0.0.1:%d", port), nil
+		}
+	}
+	return "", err
+}
+
+// freePort asks the system for a port. Another process may take it before the
+// server does; serve then tries the next.
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// simulate steps the plant and tells subscribers what changed.
+func (s *Server) simulate(ctx context.Context, tick time.Duration) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	clock := ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			for _, nodeID := range s.plant.step() {
+				s.opcua.ChangeNotification(nodeID)
+			}
+			s.opcua.ChangeNotification(clock)
+		}
+	}
+}
+
+func (s *Server) notify(nodeID *ua.NodeID) { s.opcua.ChangeNotification(nodeID) }
+
+// write takes the place of the library's handler, which lets clients replace
+// any node by any value and races with readers.
+func (s *Server) write(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+	req, ok := r.(*ua.WriteRequest)
+	if !ok {
+		return nil, ua.StatusBadRequestTypeInvalid
+	}
+	results := make([]ua.StatusCode, len(req.NodesToWrite))
+	for i, w := range req.NodesToWrite {
+		var changed *ua.NodeID
+		if results[i], changed = s.plant.write(w); changed != nil {
+			s.notify(changed)
+		}
+	}
+	return &ua.WriteResponse{
+		ResponseHeader: &ua.ResponseHeader{
+			Timestamp:          time.Now(),
+			RequestHandle:      req.RequestHeader.RequestHandle,
+			ServiceDiagnostics: &ua.DiagnosticInfo{},
+			StringTable:        []string{},
+			AdditionalHeader:   ua.NewExtensionObject(nil),
+		},
+		Results:         results,
+		DiagnosticInfos: []*ua.DiagnosticInfo{},
+	}, nil
+}
+
+// createSubscription keeps ids unique. The library numbers a subscription by
+// how many there are, which hits one in use as soon as an older one has been
+// deleted; so the places of the deleted are kept.
+func (s *Server) createSubscription() server.Handler {
+	highest := uint32(0) // handlers are called one after the other
+	return func(sc *uasc.SecureChannel, r ua.Request, reqID uint32) (ua.Response, error) {
+		subs := s.opcua.SubscriptionService
+		subs.Mu.Lock()
+		for i := uint32(1); i <= highest; i++ {
+			if subs.Subs[i] == nil {
+				subs.Subs[i] = server.NewSubscription()
+			}
+		}
+		subs.Mu.Unlock()
+		highest++
+		return subs.CreateSubscription(sc, r, reqID)
+	}
+}
