@@ -185,12 +185,11 @@ func (s *Service) resolve(ctx context.Context, tx Tx, jobs []*job) error {
 	return nil
 }
 
-// fresh returns the records that were not there before. The answer to a known
-// idempotency key says created too, but with the first arrival's id.
+// fresh returns the records that were not there before.
 func fresh(records []mes.Record, receipts []mes.Receipt) []mes.Record {
 	out := make([]mes.Record, 0, len(records))
 	for i := range records {
-		if receipts[i].Status == mes.ReceiptCreated && receipts[i].ID == records[i].ID {
+		if receipts[i].Status == mes.ReceiptCreated && !receipts[i].Repeated {
 			out = append(out, records[i])
 		}
 	}

@@ -21,6 +21,9 @@ type Receipt struct {
 	Status ReceiptStatus
 	// ID of the record, or of the quarantined item.
 	ID ID
+	// Repeated means that this is the answer that an earlier request with the same
+	// idempotency key had, and that nothing was stored now.
+	Repeated bool
 	// Fault is why it was quarantined or rejected.
 	Fault *Error
 }

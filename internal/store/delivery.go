@@ -41,7 +41,7 @@ func (t *tx) firstAnswer(ctx context.Context, key *mes.Idempotency, window inges
 		return mes.Receipt{Status: mes.ReceiptRejected, Fault: mes.Errorf(mes.CodeInvalid,
 			"the Idempotency-Key was used before with another body")}, true, nil
 	}
-	return mes.Receipt{Status: row.Status, ID: mes.ID(row.RecordID)}, true, nil
+	return mes.Receipt{Status: row.Status, ID: mes.ID(row.RecordID), Repeated: true}, true, nil
 }
 
 // firstMessage looks up the record's message id.

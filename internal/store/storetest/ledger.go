@@ -118,7 +118,11 @@ func testIdempotencyKeys(t *testing.T, s Store) {
 	first := keyed(NewRecord("s", "m", day), "k1", 1)
 	retry := keyed(NewRecord("s", "m", day.Add(time.Second)), "k1", 1)
 	misused := keyed(NewRecord("s", "m", day.Add(time.Minute)), "k1", 2)
-	expectReceipts(t, Append(t, s, first, retry), created(first), created(first))
+	answers := Append(t, s, first, retry)
+	expectReceipts(t, answers, created(first), created(first))
+	if answers[0].Repeated || !answers[1].Repeated {
+		t.Errorf("repeated is %v and %v, want false and true", answers[0].Repeated, answers[1].Repeated)
+	}
 	expectReceipts(t, Append(t, s, retry, misused), created(first), rejected(mes.CodeInvalid))
 
 	// The first answer comes again, also where it was duplicate.
