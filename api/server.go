@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,13 +28,16 @@ type Server struct {
 	api         *API
 	http        *http.Server
 	stopTimeout time.Duration
+	// established are the HTTP/2 connections that a stop will tell to go away.
+	established sync.Map
 }
 
 // NewServer returns a server that speaks HTTP/1.1 and HTTP/2. Without a TLS
 // configuration it speaks plaintext HTTP/1.1. A stop waits for requests that
 // are under way for at most stopTimeout.
 func NewServer(a *API, tlsConfig *tls.Config, stopTimeout time.Duration) *Server {
-	return &Server{api: a, stopTimeout: stopTimeout, http: &http.Server{
+	s := &Server{api: a, stopTimeout: stopTimeout}
+	s.http = &http.Server{
 		Handler:           a,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: headerTimeout,
@@ -42,8 +46,39 @@ func NewServer(a *API, tlsConfig *tls.Config, stopTimeout time.Duration) *Server
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		// What clients do wrong in a handshake is no error of the server's.
-		ErrorLog: slog.NewLogLogger(a.deps.Logger.Handler(), slog.LevelDebug),
-	}}
+		ErrorLog:  slog.NewLogLogger(a.deps.Logger.Handler(), slog.LevelDebug),
+		ConnState: s.watch,
+	}
+	return s
+}
+
+// watch closes HTTP/2 connections whose handshake ends after the stop began.
+// Nobody tells those to go away, and Shutdown would wait for them in vain.
+func (s *Server) watch(conn net.Conn, state http.ConnState) {
+	t, ok := conn.(*tls.Conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		if t.ConnectionState().NegotiatedProtocol != "h2" {
+			return
+		}
+		if _, known := s.established.LoadOrStore(conn, true); !known && s.isStopping() {
+			_ = conn.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		s.established.Delete(conn)
+	}
+}
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.api.stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 // Run serves until the context ends, and then stops: it takes no more
