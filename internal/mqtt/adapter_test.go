@@ -142,6 +142,7 @@ func TestAcknowledgesOnlyAfterTheCommit(t *testing.T) {
 	runUp(t, a)
 	mqtttest.Publish(t, c, "plant/M1/data", 1, "first")
 	ing.WaitCalls(t, 1)
+	time.Sleep(100 * time.Millisecond) // an acknowledgement would be there by then
 	if hook.acknowledged.Load() != 0 {
 		t.Fatal("acknowledged before the commit")
 	}
