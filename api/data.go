@@ -79,7 +79,7 @@ type reading struct {
 //	@Description	Stores one record (an object) or many (an array, or one object a line as application/x-ndjson).
 //	@Description	201 and 200 mean that the record is on disk. Every member but machine_id, site_id, timestamp, status, message_id, sequence and data_type is a signal.
 //	@Description	A faulty single record gets its error in the answer. Faulty records of a batch go to quarantine, the others are stored.
-//	@Description	The Content-Type must be application/json, another +json type, text/plain or application/x-ndjson. curl -d needs -H 'Content-Type: application/json'.
+//	@Description	The Content-Type is application/json, another +json type, text/plain, application/x-ndjson, or missing. curl -d needs -H 'Content-Type: application/json'.
 //	@Description	The body may be compressed (Content-Encoding: gzip).
 //	@Tags			data
 //	@ID				postData
@@ -130,8 +130,9 @@ func (a *API) postData(c echo.Context) error {
 	return answerBatch(c, receipts)
 }
 
-// dataFormat tells the format from the media type. Forms are refused even if
-// they hold JSON, as curl -d sends it: what a form means is not this.
+// dataFormat tells the format from the media type. Without one, as simple
+// scripts have it, the body is JSON. Forms are refused even if they hold JSON,
+// as curl -d sends it: what a form means is not this.
 func dataFormat(r *http.Request) (ingest.Format, error) {
 	name, err := mediaType(r)
 	if err != nil {
@@ -140,10 +141,8 @@ func dataFormat(r *http.Request) (ingest.Format, error) {
 	switch {
 	case name == ndjson || name == "application/ndjson" || name == "application/jsonl":
 		return ingest.FormatNDJSON, nil
-	case isJSON(name) || name == "text/plain":
+	case isJSON(name) || name == "text/plain" || name == "":
 		return ingest.FormatAuto, nil
-	case name == "":
-		return "", mes.Errorf(mes.CodeUnsupported, "set the header Content-Type: application/json")
 	default:
 		return "", mes.Errorf(mes.CodeUnsupported, "set the header Content-Type: application/json, or application/x-ndjson for one object a line (curl -d sends a form unless told so)")
 	}

@@ -258,7 +258,7 @@ func (f *fixture) send(request *http.Request) reply {
 func ordinaryHeaders() []string {
 	return []string{
 		"Date", "Content-Length", "Content-Type", "Content-Encoding", "Vary", "Cache-Control", "Content-Security-Policy",
-		"X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Strict-Transport-Security", "Accept-Ranges",
+		"X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Accept-Ranges",
 		"Last-Modified", "Etag",
 	}
 }

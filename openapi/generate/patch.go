@@ -18,6 +18,13 @@ const problemType = "application/problem+json"
 func patch(doc *openapi3.T) error {
 	doc.OpenAPI = "3.0.3"
 	doc.Servers = openapi3.Servers{{URL: "/"}}
+	doc.Tags = openapi3.Tags{
+		{Name: "data", Description: "Records: one message of one machine at one time."},
+		{Name: "equipment", Description: "Sites and machines, and the newest values of their signals."},
+		{Name: "quarantine", Description: "Messages that could not be accepted: read, correct and replay them."},
+		{Name: "operation", Description: "Health, connections to the floor, metrics, and this document."},
+		{Name: "pages", Description: "What a browser shows."},
+	}
 	addSecurity(doc)
 	if err := addLivePage(doc); err != nil {
 		return err
