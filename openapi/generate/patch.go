@@ -243,8 +243,8 @@ func patchData(doc *openapi3.T) error {
 	either := &openapi3.Schema{OneOf: openapi3.SchemaRefs{one, many.NewRef()}}
 	single := map[string]any{"machine_id": "M001", "timestamp": "2026-11-22T10:15:00", "temperature": 72.31, "status": "Running"}
 	examples := openapi3.Examples{
-		"one":  {Value: &openapi3.Example{Summary: "one record", Value: single}},
-		"many": {Value: &openapi3.Example{Summary: "many records", Value: []any{single, map[string]any{"machine_id": "M002", "status": "Idle"}}}},
+		"1-record":     {Value: &openapi3.Example{Summary: "one record", Value: single}},
+		"many-records": {Value: &openapi3.Example{Summary: "many records", Value: []any{single, map[string]any{"machine_id": "M002", "status": "Idle"}}}},
 	}
 	lines := openapi3.NewMediaType().WithSchema(openapi3.NewStringSchema())
 	lines.Example = "{\"machine_id\":\"M001\",\"temperature\":72.31}\n{\"machine_id\":\"M002\",\"status\":\"Idle\"}\n"
