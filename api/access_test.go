@@ -17,9 +17,11 @@ import (
 func TestWithoutAValidKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	_, expired, err := f.auth.Create(t.Context(), auth.NewKey{Name: "old", Scopes: []mes.KeyScope{mes.ScopeAdmin}, ExpiresAt: time.Now().Add(time.Millisecond)})
+	yesterday := time.Now().Add(-24 * time.Hour)
+	past, err := auth.New(f.store, auth.Options{Clock: func() time.Time { return yesterday }})
 	f.must(err)
-	time.Sleep(2 * time.Millisecond) // the only clock of this test is the real one
+	_, expired, err := past.Create(t.Context(), auth.NewKey{Name: "old", Scopes: []mes.KeyScope{mes.ScopeAdmin}, ExpiresAt: yesterday.Add(time.Hour)})
+	f.must(err)
 	revokedKey, revoked, err := f.auth.Create(t.Context(), auth.NewKey{Name: "gone", Scopes: []mes.KeyScope{mes.ScopeAdmin}})
 	f.must(err)
 	f.do(call{path: "/data", key: revoked}).want(http.StatusOK)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -19,72 +20,123 @@ import (
 // defaultBodyTimeout is how long a request's body may take to arrive.
 const defaultBodyTimeout = 60 * time.Second
 
-// bodyLimitOfRequest is the name under which a route's limit is kept.
-const bodyLimitOfRequest = "plantgate.body_limit"
+// bodyMemory is how many of the largest bodies may be in memory at the same time.
+const bodyMemory = 16
 
-// boundBody sets how much of a request's body will be read.
+// bodyAllowanceOfRequest is the name under which a request's allowance is kept.
+const bodyAllowanceOfRequest = "plantgate.body_allowance"
+
+// budget bounds the bytes of all bodies in memory, so that many large ones at
+// the same time are refused for a while instead of ending the process.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// allowance is one request's part of the budget.
+type allowance struct {
+	budget *budget
+	// limit is the largest body of the route, in either form.
+	limit int64
+	taken int64
+}
+
+func (a *allowance) take(n int64) bool {
+	a.taken += n
+	return a.budget.used.Add(n) <= a.budget.limit
+}
+
+func (a *allowance) giveBack() { a.budget.used.Add(-a.taken) }
+
+// boundBody sets how much of a request's body will be read, and gives the
+// memory back once the request is answered.
 func (a *API) boundBody(class bodyClass) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			limit := int64(maxResourceBody)
 			switch class {
-			case resourceBody:
-				c.Set(bodyLimitOfRequest, int64(maxResourceBody))
+			case noBody:
+				return next(c)
 			case dataBody:
-				c.Set(bodyLimitOfRequest, a.settings.MaxBody)
+				limit = a.settings.MaxBody
 			}
+			mine := &allowance{budget: &a.bodies, limit: limit}
+			defer mine.giveBack()
+			c.Set(bodyAllowanceOfRequest, mine)
 			return next(c)
 		}
 	}
 }
 
 // readBody returns the whole body, decompressed, and bounded in both forms. It
-// fails with CodeTooLarge, CodeUnsupported (of encoding) or CodeMalformed.
+// fails with CodeTooLarge, CodeUnsupported (of encoding), CodeMalformed, or
+// CodeUnavailable while other bodies fill the memory.
 func (a *API) readBody(c echo.Context) ([]byte, error) {
 	r := c.Request()
-	limit, _ := c.Get(bodyLimitOfRequest).(int64)
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
+	mine := c.Get(bodyAllowanceOfRequest).(*allowance)
+	if r.ContentLength > mine.limit {
+		return nil, tooLarge(mine.limit)
 	}
 	// A body that trickles in must not hold a connection for ever. After a
 	// failure the limit stays, since the server reads on to the end of the body.
 	// Writers without deadlines (recorders) are no reason to fail.
 	control := http.NewResponseController(c.Response().Writer)
 	_ = control.SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
-	raw, err := readAtMost(r.Body, limit)
+	raw, err := mine.read(r.Body)
 	if err != nil {
-		return nil, a.bodyError(err, limit)
+		return nil, a.bodyError(err, mine.limit)
 	}
 	_ = control.SetReadDeadline(time.Time{})
 	switch encoding := strings.ToLower(r.Header.Get(echo.HeaderContentEncoding)); encoding {
 	case "", "identity":
 		return raw, nil
 	case "gzip", "x-gzip":
-		return decompress(raw, limit)
+		return mine.decompress(raw)
 	default:
 		return nil, mes.Errorf(mes.CodeUnsupported, "the Content-Encoding must be gzip or none")
 	}
 }
 
-var errTooLarge = errors.New("too large")
+var (
+	errTooLarge = errors.New("too large")
+	errBusy     = mes.Errorf(mes.CodeUnavailable, "too many large requests at the same time")
+)
 
-func readAtMost(r io.Reader, limit int64) ([]byte, error) {
+// read returns everything that r holds, within the limit and the allowance.
+func (a *allowance) read(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
-	n, err := b.ReadFrom(io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
+	_, err := b.ReadFrom(&allowedReader{r: io.LimitReader(r, a.limit+1), allowance: a})
+	if err == nil && int64(b.Len()) > a.limit {
 		err = errTooLarge
 	}
 	return b.Bytes(), err
 }
 
-func decompress(raw []byte, limit int64) ([]byte, error) {
+// allowedReader takes from the allowance what it reads.
+type allowedReader struct {
+	r         io.Reader
+	allowance *allowance
+}
+
+func (r *allowedReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if n > 0 && !r.allowance.take(int64(n)) {
+		return n, errBusy
+	}
+	return n, err
+}
+
+func (a *allowance) decompress(raw []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(raw))
 	if err != nil {
 		return nil, mes.Errorf(mes.CodeMalformed, "the body is not gzip, as its Content-Encoding says")
 	}
-	body, err := readAtMost(z, limit)
+	body, err := a.read(z)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return nil, tooLarge(limit)
+		return nil, tooLarge(a.limit)
+	case errors.Is(err, errBusy):
+		return nil, err
 	case err != nil:
 		return nil, mes.Errorf(mes.CodeMalformed, "the gzip body is damaged or ends too early")
 	}
@@ -95,6 +147,8 @@ func (a *API) bodyError(err error, limit int64) error {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return tooLarge(limit)
+	case errors.Is(err, errBusy):
+		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return mes.Errorf(mes.CodeMalformed, "the body did not arrive within %s", a.settings.BodyTimeout)
 	default:

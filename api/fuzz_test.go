@@ -121,3 +121,27 @@ func TestWithCauses(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Bodies that wait for their commit fill the budget; what is given back can be
+// taken again.
+func TestBodiesInMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	b := &budget{limit: 100}
+	first, second := &allowance{budget: b, limit: 80}, &allowance{budget: b, limit: 80}
+	if body, err := first.read(strings.NewReader(strings.Repeat("x", 80))); err != nil || len(body) != 80 {
+		t.Fatalf("%d bytes, %v", len(body), err)
+	}
+	if _, err := second.read(strings.NewReader(strings.Repeat("x", 80))); mes.ErrorCode(err) != mes.CodeUnavailable {
+		t.Errorf("over the budget: %v", err)
+	}
+	second.giveBack()
+	first.giveBack()
+	third := &allowance{budget: b, limit: 80}
+	if _, err := third.read(strings.NewReader(strings.Repeat("x", 80))); err != nil {
+		t.Errorf("after it was given back: %v", err)
+	}
+	third.giveBack()
+	if used := b.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still taken", used)
+	}
+}

@@ -64,6 +64,7 @@ type API struct {
 	echo     *echo.Echo
 	limiter  *limiter
 	metrics  *requestMetrics
+	bodies   budget
 	stopping chan struct{}
 }
 
@@ -144,6 +145,7 @@ func New(deps Deps, settings Settings) (*API, error) {
 	a := &API{
 		deps: deps, settings: settings, echo: echo.New(),
 		limiter:  newLimiter(settings.RatePerSecond, settings.RateBurst, deps.Clock),
+		bodies:   budget{limit: bodyMemory * max(settings.MaxBody, maxResourceBody)},
 		stopping: make(chan struct{}),
 	}
 	var err error
