@@ -105,8 +105,7 @@ while :; do
     code=$(post)
     case $code in
     200 | 201)
-        cat "$work/answer"
-        echo
+        printf '%s\n' "$(cat "$work/answer")"
         exit 0
         ;;
     *"curl 60" | *"curl 77")
@@ -117,7 +116,7 @@ while :; do
     *)
         # 207 tells of each item of a list; what was not accepted is in quarantine.
         echo "post.sh: refused with $code" >&2
-        cat "$work/answer" >&2
+        printf '%s\n' "$(cat "$work/answer")" >&2
         exit 1
         ;;
     esac

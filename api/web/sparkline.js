@@ -23,7 +23,9 @@ export function sparkline(cell, series, now) {
   const high = Math.max(...visible.map((p) => p.number));
   const x = (p) => margin + (Math.min(p.time - from, span) / span) * (width - 2 * margin);
   const y = (p) => (high === low ? height / 2 : height - margin - ((p.number - low) / (high - low)) * (height - 2 * margin));
-  line.setAttribute("points", visible.map((p) => `${x(p).toFixed(1)},${y(p).toFixed(1)}`).join(" "));
+  // Steps: a value holds until the next one is told, which may be minutes.
+  const steps = visible.flatMap((p, i) => (i ? [[x(p), y(visible[i - 1])], [x(p), y(p)]] : [[x(p), y(p)]]));
+  line.setAttribute("points", steps.map((xy) => xy.map((n) => n.toFixed(1)).join(",")).join(" "));
   const last = visible.at(-1);
   dot.setAttribute("cx", x(last).toFixed(1));
   dot.setAttribute("cy", y(last).toFixed(1));

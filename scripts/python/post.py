@@ -77,12 +77,14 @@ def complete(reading, machine):
     return known | {"timestamp": now} | reading
 
 
-def post(session, url, reading, retries):
+def post(session, url, reading, verify, retries):
     """Posts one reading, again and again with the same bytes, until it is stored."""
     body = json.dumps(reading, allow_nan=False).encode()
+    headers = {"Content-Type": "application/json"}
     for attempt in range(1, retries + 2):
         try:
-            r = session.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=30)
+            # Not session.verify: REQUESTS_CA_BUNDLE would come before that.
+            r = session.post(url, data=body, headers=headers, verify=verify, timeout=30)
         except (requests.ConnectionError, requests.Timeout) as e:
             if isinstance(e, requests.exceptions.SSLError):
                 raise Refused(f"TLS: {e}; give the server's CA with --cacert") from e
@@ -103,9 +105,9 @@ def main():
     args = parse_args()
     with requests.Session() as session:
         session.headers["x-api-key"] = args.key
-        session.verify = args.cacert or True
+        url, verify = args.url.rstrip("/") + "/data", args.cacert or True
         for reading in readings(args):
-            answer = post(session, args.url.rstrip("/") + "/data", complete(reading, args.machine), args.retries)
+            answer = post(session, url, complete(reading, args.machine), verify, args.retries)
             print(json.dumps(answer), flush=True)
 
 
