@@ -16,7 +16,7 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
 # Rounds and lengths of long tests: the short form is the default, `make soak` sets
 # the full one. What they mean stands in CONTRIBUTING.md.
-SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_BODIES=20000
+SOAK := PLANTGATE_TEST_ROUNDS=50
 
 .PHONY: help
 help: ## List the targets
@@ -96,7 +96,7 @@ peers: needs .venv/.done scripts/browser/node_modules/.done internal/opcua/testd
 .PHONY: needs
 needs:
 	@missing=; \
-	for pair in mosquitto:mosquitto rabbitmq-server:rabbitmq-server chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
+	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
 		PATH="$$PATH:/usr/sbin:/usr/lib/rabbitmq/bin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	if [ -n "$$missing" ]; then \
