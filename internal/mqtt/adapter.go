@@ -57,6 +57,7 @@ type Adapter struct {
 	now       func() time.Time
 	queue     *handover
 	condition *condition
+	drained   sync.Once
 }
 
 // New checks the configuration, without the network, and returns an adapter to
@@ -101,7 +102,7 @@ func (a *Adapter) Status() mes.AdapterStatus { return a.condition.snapshot() }
 // Run keeps the connection until ctx ends. Then it takes no more messages,
 // waits for the commit and acknowledgement of those in hand (at most 10 s),
 // disconnects and returns nil. What was not acknowledged the broker keeps and
-// delivers again. A broker that is away is waited for.
+// delivers again. A broker that is away is waited for. An adapter runs once.
 func (a *Adapter) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -147,11 +148,15 @@ func (a *Adapter) supervise(ctx context.Context) {
 	}
 }
 
-// drain waits for what was handed over to be committed and acknowledged.
+// drain waits for what was handed over to be committed and acknowledged: the
+// first call, of the session that is up or else of Run. A second would only
+// wait the same time again.
 func (a *Adapter) drain() {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	if !a.queue.waitEmpty(ctx) {
-		a.log.Warn("MQTT messages were not stored before the stop, the broker keeps them")
-	}
+	a.drained.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		defer cancel()
+		if !a.queue.waitEmpty(ctx) {
+			a.log.Warn("MQTT messages were not stored before the stop, the broker keeps them")
+		}
+	})
 }

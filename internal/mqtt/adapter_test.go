@@ -451,7 +451,7 @@ func TestTakeoverIsNoWar(t *testing.T) {
 	b := startBroker(t, "127.0.0.1:0")
 	one := newAdapter(t, connection(b.Addr().String()), mqtttest.NewIngester())
 	two := newAdapter(t, connection(b.Addr().String()), mqtttest.NewIngester())
-	run(t, one)
+	runUp(t, one) // two that come at the same instant the library would both keep
 	run(t, two)
 	time.Sleep(5 * time.Second) // the number of attempts in a time is what is tested
 	if n := one.Status().Reconnects + two.Status().Reconnects; n > 10 || n == 0 {

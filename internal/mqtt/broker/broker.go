@@ -4,8 +4,9 @@
 // like all others.
 //
 // Sessions, retained messages and what waits for subscribers are in memory: a
-// restart of the program ends them. What a publisher has an acknowledgement for
-// is stored; the rest it sends again.
+// restart of the program ends them, and for an absent subscriber at most 8192
+// messages wait. What a publisher has an acknowledgement for is stored, if a
+// subscription of the configuration is for it; the rest it sends again.
 package broker
 
 import (

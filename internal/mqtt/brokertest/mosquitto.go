@@ -32,6 +32,7 @@ persistence true
 persistence_location %s/
 autosave_interval 1
 max_queued_messages 0
+max_inflight_messages 20
 `, b.addr[len("127.0.0.1:"):], passwords, folder)
 	if os.Getuid() == 0 {
 		text += "user root\n" // else it becomes the user mosquitto, who can't read the folder
