@@ -5,6 +5,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"plantgate/internal/mes"
 	"plantgate/internal/store"
 )
 
@@ -82,6 +83,15 @@ func (c *backupCmd) Run(e *env) error {
 		return err
 	}
 	defer s.Close()
+	// A path that is mistyped opens a new store: its copy would be found to be
+	// empty on the day that it is needed.
+	version, _, err := s.SchemaVersion(e.ctx)
+	if err != nil {
+		return err
+	}
+	if version == 0 {
+		return mes.Errorf(mes.CodePrecondition, "the store is new and empty: is store.dsn right?")
+	}
 	if err := s.Backup(e.ctx, c.To); err != nil {
 		return err
 	}
