@@ -41,7 +41,9 @@ async def add_nodes(server):
     folder = await server.nodes.objects.add_folder(ua.NodeId("Objects/MyFolder", 1), "1:MyFolder")
 
     async def add(name, value, kind):
-        return await folder.add_variable(ua.NodeId(name, 1), "1:" + name.rsplit("/", 1)[1], value, kind)
+        browse_name = "1:" + name.rsplit("/", 1)[1]
+        data_type = ua.NodeId(ua.ObjectIds.Int32) if kind == ua.VariantType.Null else None
+        return await folder.add_variable(ua.NodeId(name, 1), browse_name, value, kind, data_type)
 
     await add(CONTRACT + "MyStoredVariable", 29, ua.VariantType.Int32)
     synchronous = await add(CONTRACT + "MySynchronousVariable", 0, ua.VariantType.Int32)
@@ -77,10 +79,8 @@ async def main(port):
             await asyncio.sleep(0.2)
             n += 1
             await synchronous.write_value(ua.Variant(n, ua.VariantType.Int32))
-            if n > 20:  # past the type check: the value was null until now
-                now = datetime.datetime.now(datetime.timezone.utc)
-                value = ua.DataValue(ua.Variant(n, ua.VariantType.Int32), SourceTimestamp=now)
-                await server.write_attribute_value(asynchronous.nodeid, value)
+            if n > 20:
+                await asynchronous.write_value(ua.Variant(n, ua.VariantType.Int32))
 
 
 logging.basicConfig(level=logging.ERROR)
