@@ -37,7 +37,7 @@ func (c *demoCmd) Run(e *env) error {
 	defer machines.Close()
 	a, err := app.Open(e.ctx, demo.Configure(cfg, c.Folder, machines.URL(), secrets), version, log)
 	if err != nil {
-		return err
+		return e.startError(err, log)
 	}
 	fmt.Fprint(e.stdout, demo.Welcome(a.URL(), a.CAFile(), a.BrokerURL(), machines.URL(), secrets))
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"plantgate/internal/app"
 )
@@ -18,13 +19,22 @@ func (c *serveCmd) Run(e *env) error {
 	}
 	a, err := app.Open(e.ctx, cfg, version, log)
 	if err != nil {
-		return err
+		return e.startError(err, log)
 	}
 	fmt.Fprintln(e.stdout, "plantgate", version, "at", a.URL())
 	if a.CAFile() != "" {
 		fmt.Fprintln(e.stdout, "trust its certificate with:  curl --cacert", a.CAFile())
 	}
 	return a.Run(e.ctx)
+}
+
+// startError makes a start that a signal cut short a clean stop.
+func (e *env) startError(err error, log *slog.Logger) error {
+	if e.ctx.Err() == nil {
+		return err
+	}
+	log.Info("plantgate stopped before it served", "error", err)
+	return nil
 }
 
 type versionCmd struct{}
