@@ -39,16 +39,22 @@ func (p *Plant) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for i, name := range []string{"M001", "M002"} {
 		m := machines.Mill(name, uint64(20+i))
+		m.Step(shift(i))
 		all.Go(func() { p.post(ctx, client, m) })
 	}
 	for i, name := range []string{"M3", "M4"} {
 		m := machines.Press(name, uint64(30+i))
+		m.Step(shift(i + 2))
 		all.Go(func() { p.publish(ctx, m) })
 	}
 	all.Wait()
 	client.CloseIdleConnections()
 	return nil
 }
+
+// shift is how long the i-th machine has been at work when the demo starts, so
+// that they are not all in the same state.
+func shift(i int) time.Duration { return time.Duration(5+11*i) * time.Minute }
 
 // httpClient trusts the server's own CA, and nothing else if it has one.
 func (p *Plant) httpClient() (*http.Client, error) {
