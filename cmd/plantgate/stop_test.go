@@ -130,6 +130,17 @@ func (p *posters) post(t *testing.T, client *http.Client, url string) bool {
 	return true
 }
 
+// verify looks for every acknowledged record.
+func (p *posters) verify(t *testing.T, server *crashtest.Process) {
+	t.Helper()
+	for id, n := range p.acked {
+		status, body, err := request(server, http.MethodGet, "/data/"+id, bootstrapKey, "")
+		if err != nil || status != http.StatusOK || !strings.Contains(body, fmt.Sprintf(`"n":%d`, n)) {
+			t.Fatalf("record %d of %d: status %d, %v: %s", n, len(p.acked), status, err, body)
+		}
+	}
+}
+
 // TestStopInTraffic stops the server by each signal while records come in, and
 // looks for every acknowledged one after the next start.
 func TestStopInTraffic(t *testing.T) {
@@ -148,12 +159,7 @@ func TestStopInTraffic(t *testing.T) {
 			}
 
 			again := start(t, folder)
-			for id, n := range p.acked {
-				status, body, err := request(again, http.MethodGet, "/data/"+id, bootstrapKey, "")
-				if err != nil || status != http.StatusOK || !strings.Contains(body, fmt.Sprintf(`"n":%d`, n)) {
-					t.Fatalf("record %d: status %d, %v: %s", n, status, err, body)
-				}
-			}
+			p.verify(t, again)
 			stop(t, again, signal)
 			t.Logf("%d of %d records acknowledged, all there", len(p.acked), p.sent)
 		})
