@@ -34,7 +34,8 @@ type Server struct {
 }
 
 // Start listens on addr ("host:port", port 0 for any) and simulates until Close.
-// ctx bounds the start and, if it ends later, the simulation.
+// ctx bounds the start only: the library's server would wait 10 s for itself if
+// its context ended before Close.
 func Start(ctx context.Context, addr string) (*Server, error) {
 	return start(ctx, addr, time.Now, 200*time.Millisecond)
 }
@@ -45,7 +46,7 @@ func start(ctx context.Context, addr string, now func() time.Time, tick time.Dur
 		return nil, fmt.Errorf("simulated OPC UA server: %w", err)
 	}
 	outer := listener.Addr().(*net.TCPAddr)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{cancel: cancel, plant: newPlant(now)}
 	inner, err := s.serve(ctx, outer)
 	if err != nil {
