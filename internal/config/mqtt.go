@@ -119,9 +119,7 @@ func checkBrokerURL(text string) (secure bool, err error) {
 
 func (b Broker) validate(key string) []Fault {
 	var faults []Fault
-	add := func(member, format string, args ...any) {
-		faults = append(faults, Fault{key + "." + member, fmt.Sprintf(format, args...)})
-	}
+	add := func(member, detail string) { faults = append(faults, Fault{key + "." + member, detail}) }
 	host, _, err := net.SplitHostPort(b.Listen)
 	switch {
 	case err != nil:
