@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -188,6 +190,24 @@ func TestRefusesClients(t *testing.T) {
 		if !token.WaitTimeout(mqtttest.Patience) || token.ReturnCode() != packets.ErrRefusedNotAuthorised {
 			t.Errorf("%s: return code %d, error %v", name, token.ReturnCode(), token.Error())
 		}
+	}
+}
+
+func TestPasswordFromAFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("of-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := brokerConfig()
+	cfg.Users = []config.BrokerUser{{Username: "filed", PasswordFile: file}}
+	b := start(t, cfg, mqtttest.NewIngester(), slog.New(slog.DiscardHandler))
+	mqtttest.Connect(t, mqtttest.Options(b.URL(), "c").SetUsername("filed").SetPassword("of-a-file"))
+
+	cfg.Users[0].PasswordFile = file + ".missing"
+	_, err := broker.Start(cfg, broker.Deps{Log: slog.New(slog.DiscardHandler)})
+	if mes.ErrorCode(err) != mes.CodeInvalid || strings.Contains(err.Error(), file) {
+		t.Errorf("with a missing file: %v", err)
 	}
 }
 
