@@ -132,6 +132,10 @@ func verifyServer(chain []byte, cfg config.OPCUAConnection, now time.Time) error
 		}
 		return nil
 	}
+	if cfg.ServerCAFile == "" {
+		return refuse("the server's certificate (%s) has the SHA-256 thumbprint %s; "+
+			"if that is the server's own, set server_thumbprint to it", leaf.Subject, seen)
+	}
 	roots := x509.NewCertPool()
 	pemText, err := os.ReadFile(cfg.ServerCAFile)
 	if err != nil {

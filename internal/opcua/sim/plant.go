@@ -63,7 +63,7 @@ func (p *plant) addTo(srv *server.Server) {
 		folder, name := split(v.nodeID.StringID())
 		if folders[folder] == nil {
 			_, display := split(folder)
-			folders[folder] = ns.AddNode(server.NewFolderNode(ua.NewStringNodeID(ns.ID(), folder), display))
+			folders[folder] = ns.AddNode(folderNode(ua.NewStringNodeID(ns.ID(), folder), display))
 			ns.Objects().AddRef(folders[folder], server.RefTypeIDOrganizes, true)
 		}
 		node := server.NewVariableNode(v.nodeID, name, func() *ua.DataValue { return p.value(v) })
@@ -71,6 +71,16 @@ func (p *plant) addTo(srv *server.Server) {
 		_ = node.SetAttribute(ua.AttributeIDDataType, server.DataValueFromValue(dataType(v.value)))
 		folders[folder].AddRef(node, server.RefTypeIDHasComponent, true)
 	}
+}
+
+// folderNode makes a folder without references; the library's own points back
+// to the Objects folder as if that were its child.
+func folderNode(nodeID *ua.NodeID, name string) *server.Node {
+	n := server.NewNode(nodeID, nil, nil, nil)
+	n.SetNodeClass(ua.NodeClassObject)
+	n.SetBrowseName(name)
+	n.SetDisplayName(name, "")
+	return n
 }
 
 // step advances the machines to the present and returns the nodes that changed.
