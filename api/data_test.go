@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -181,8 +182,22 @@ func TestCompressedBodies(t *testing.T) {
 	send([]byte(contract1), "gzip").wantProblem(http.StatusBadRequest)
 	send([]byte(contract1), "br").wantProblem(http.StatusUnsupportedMediaType)
 	send(whole, "gzip, gzip").wantProblem(http.StatusUnsupportedMediaType)
-	// 64 MiB of zeros are 64 KiB of gzip.
-	send(compressed(t, make([]byte, 64<<20)), "gzip").wantProblem(http.StatusRequestEntityTooLarge)
+	// A record and 64 MiB of spaces are 64 KiB of gzip.
+	bomb := append([]byte("["+contract1+"]"), bytes.Repeat([]byte(" "), 64<<20)...)
+	send(compressed(t, bomb), "gzip").wantProblem(http.StatusRequestEntityTooLarge)
+}
+
+// Without a Content-Length the size shows only as the body is read.
+func TestChunkedBodyIsBounded(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	request := f.request(call{method: "POST", path: "/data", body: contract1})
+	request.Body = io.NopCloser(strings.NewReader("[" + contract1 + "]" + strings.Repeat(" ", 1<<20)))
+	request.ContentLength = -1
+	f.send(request).wantProblem(http.StatusRequestEntityTooLarge)
+	request = f.request(call{method: "POST", path: "/data", body: contract1})
+	request.Body, request.ContentLength = io.NopCloser(strings.NewReader(contract1)), -1
+	f.send(request).want(http.StatusCreated)
 }
 
 func compressed(t *testing.T, body []byte) []byte {
