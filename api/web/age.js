@@ -11,6 +11,7 @@ export function ageText(milliseconds) {
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
 }
 
+// ageTone is "old" for an age that stands out; one that is not known does not.
 export function ageTone(milliseconds) {
-  return milliseconds < oldAfter ? "" : "old";
+  return milliseconds >= oldAfter ? "old" : "";
 }
