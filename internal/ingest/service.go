@@ -148,7 +148,8 @@ func (s *Service) stamp(rec *mes.Record) {
 	if rec.SiteID == "" {
 		rec.SiteID = s.opts.Sites.Default
 	}
-	if rec.Fault == nil && rec.TimeOrigin == mes.TimeReceipt {
+	// A batch that is offered again after an error keeps its times, and so its ids.
+	if rec.Fault == nil && rec.TimeOrigin == mes.TimeReceipt && rec.Time.IsZero() {
 		rec.ReceivedAt = s.nextReceipt(rec.ReceivedAt)
 		rec.Time = rec.ReceivedAt
 	}

@@ -402,6 +402,28 @@ func TestTimelessReadingsStaySeparate(t *testing.T) {
 	}
 }
 
+// An adapter offers the same batch until it is stored, and can't know whether an
+// attempt that failed was.
+func TestTimelessBatchOfferedAgainIsNotDoubled(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	batch := []mes.Record{reading("A", 0), reading("A", 0)}
+	for i := range batch {
+		batch[i].Time, batch[i].TimeOrigin = time.Time{}, mes.TimeReceipt
+	}
+	for _, want := range []mes.ReceiptStatus{mes.ReceiptCreated, mes.ReceiptDuplicate} {
+		receipts, err := s.Ingest(context.Background(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range receipts {
+			if r.Status != want {
+				t.Errorf("reading %d is %s, want %s", i, r.Status, want)
+			}
+		}
+	}
+}
+
 func TestConflictGoesToQuarantineOrBack(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(_ *ingest.Options, f *faultStore) { f.conflict["m1"] = true })
