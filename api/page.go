@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -52,7 +53,7 @@ func cursorOf[P any](q *query) *P {
 		q.fault("cursor", "is damaged; take it from next_cursor as it is")
 		return nil
 	}
-	if string(content.Filter) != string(q.filterHash()) {
+	if !bytes.Equal(content.Filter, q.filterHash()) {
 		q.fault("cursor", "belongs to another list or filter")
 		return nil
 	}

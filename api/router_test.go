@@ -88,7 +88,8 @@ func TestPagesAllowTheirOwnScriptsOnly(t *testing.T) {
 	for _, path := range []string{"/", "/swagger/"} {
 		r := f.get(path).want(http.StatusOK)
 		policy := r.header.Get("Content-Security-Policy")
-		scripts, _, _ := strings.Cut(policy[strings.Index(policy, "script-src"):], ";")
+		_, scripts, _ := strings.Cut(policy, "script-src")
+		scripts, _, _ = strings.Cut(scripts, ";")
 		if strings.Contains(scripts, "unsafe") || strings.Count(scripts, "sha256-") != bytes.Count(r.body, []byte("<script>")) {
 			t.Errorf("%s: %s", path, scripts)
 		}

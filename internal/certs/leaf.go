@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -106,7 +107,7 @@ func (l *leaf) renew() error {
 	if err != nil {
 		return err
 	}
-	text := append(keyPEM, encodeCertificate(der)...)
+	text := slices.Concat(keyPEM, encodeCertificate(der))
 	cert, err := tls.X509KeyPair(text, text)
 	if err != nil {
 		return err
