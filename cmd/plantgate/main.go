@@ -37,6 +37,7 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date, or show where it stands."`
 	Keys    keysCmd    `cmd:"" help:"Make, list, withdraw and rotate API keys."`
 	Config  configCmd  `cmd:"" help:"Check the configuration, or print an example."`
+	OPCUA   opcuaCmd   `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded store while it is in use."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
