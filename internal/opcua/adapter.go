@@ -28,6 +28,16 @@ type Deps struct {
 	Now func() time.Time
 }
 
+func (d Deps) withDefaults() Deps {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d
+}
+
 // Adapter is one supervised connection to an OPC UA server.
 type Adapter struct {
 	cfg    config.OPCUAConnection
@@ -36,6 +46,8 @@ type Adapter struct {
 	status *status
 	queue  *queue
 	nodes  []*node
+	// subscribed is set once a subscription has worked.
+	subscribed bool
 	// closers are clients that are being closed in the background.
 	closers sync.WaitGroup
 }
@@ -54,9 +66,7 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	if len(faults) > 0 {
 		return nil, mes.Errorf(mes.CodeInvalid, "opcua connection %q: %s", cfg.Name, strings.Join(faults, "; "))
 	}
-	if deps.Now == nil {
-		deps.Now = time.Now
-	}
+	deps = deps.withDefaults()
 	deps.Logger = deps.Logger.With("connection", cfg.Name)
 	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now)}
 	a.queue = newQueue(deps, a.status, t)
@@ -87,14 +97,12 @@ func (a *Adapter) Run(ctx context.Context) error {
 	return nil
 }
 
-// supervise builds one session after the other until ctx ends.
+// supervise builds one session after the other until ctx ends. Between them the
+// state tells why the last one ended, until the next one works.
 func (a *Adapter) supervise(ctx, drainCtx context.Context) {
 	wait := a.timing.newBackOff()
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		if attempt > 0 {
-			a.status.reconnected()
-		}
-		a.status.set(mes.AdapterConnecting, "")
+	a.status.set(mes.AdapterConnecting, "")
+	for ctx.Err() == nil {
 		err := a.connection(ctx, drainCtx, wait)
 		if ctx.Err() != nil {
 			return
@@ -116,8 +124,12 @@ func (a *Adapter) pause(err error, wait *backoff.ExponentialBackOff) time.Durati
 		return a.timing.refused
 	}
 	pause := max(wait.NextBackOff(), 0)
-	a.status.set(mes.AdapterBackingOff, err.Error())
-	a.deps.Logger.Warn("opcua: not connected, will be retried", "endpoint", a.cfg.Endpoint, "pause", pause, "error", err)
+	level := slog.LevelDebug // the same reason again is no news
+	if a.status.set(mes.AdapterBackingOff, err.Error()) {
+		level = slog.LevelWarn
+	}
+	a.deps.Logger.Log(context.Background(), level, "opcua: not connected, will be retried",
+		"endpoint", a.cfg.Endpoint, "pause", pause, "error", err)
 	return pause
 }
 
@@ -133,7 +145,9 @@ func (a *Adapter) connection(ctx, drainCtx context.Context, wait *backoff.Expone
 	if err := s.subscribe(ctx); err != nil {
 		return err
 	}
-	return s.receive(ctx)
+	err = s.receive(ctx)
+	s.rest()
+	return err
 }
 
 // outlive returns a context that ends d after ctx does, or when it is cancelled.

@@ -3,9 +3,7 @@ package opcua
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/id"
@@ -36,12 +34,7 @@ type BrowsedNode struct {
 // security, user and trust; deps gives the folder of the own certificate.
 // A listing that was cut off at 10,000 nodes has an error beside it.
 func Browse(ctx context.Context, cfg config.OPCUAConnection, deps Deps, node string, depth int) ([]BrowsedNode, error) {
-	if deps.Logger == nil {
-		deps.Logger = slog.New(slog.DiscardHandler)
-	}
-	if deps.Now == nil {
-		deps.Now = time.Now
-	}
+	deps = deps.withDefaults()
 	t := defaultTiming()
 	opts, err := clientOptions(ctx, cfg, deps, t)
 	if err != nil {

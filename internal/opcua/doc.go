@@ -10,10 +10,11 @@
 // current value, so a rebuild reads the present state again. What changed
 // several times while there was no connection is lost at the server.
 //
-// The library is github.com/gopcua/opcua 0.9.1. Against 0.8.0 it keeps
-// acknowledgements per subscription, reads PKCS #8 keys and has a server that
-// the simulator needs (ids of sessions, access levels); neither version needs to
-// be trusted with reconnecting. Both end the process on some malformed answers
-// of a hostile server, since they decode in goroutines of their own: OPC UA
-// servers belong into the plant's network.
+// The library is github.com/gopcua/opcua 0.9.1. Of 0.8.0 were missing a callback
+// for the end of a connection (it has only a channel, which blocks the client
+// when nobody reads it), and its server, on which the simulator stands, panics on
+// data types as the standard has them. Neither version is trusted with
+// reconnecting here. Both decode in goroutines of their own, and some malformed
+// answers make them panic or loop: a hostile server can end the process, so OPC
+// UA servers belong into the plant's network.
 package opcua

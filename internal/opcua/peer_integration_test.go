@@ -45,7 +45,7 @@ func newPythonPeer(t *testing.T) *peer {
 		python = filepath.Join(dir, "..", "..", "..", "..", ".venv", "bin", "python")
 	}
 	if err := exec.Command(python, "-c", "import asyncua").Run(); err != nil {
-		t.Fatalf("asyncua is not installed for %s: make a venv, install asyncua with pip, and name its python in PLANTGATE_TEST_PYTHON", python)
+		t.Fatalf("asyncua is not installed for %s: make a venv, install testdata/peers/requirements.txt with pip, and name its python in PLANTGATE_TEST_PYTHON", python)
 	}
 	return newPeer(t, "asyncua", python, filepath.Join(dir, "asyncua_server.py"), "PORT")
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uacp"
 
 	"plantgate/internal/config"
 )
@@ -34,7 +35,11 @@ func refuse(format string, args ...any) error {
 // explain turns the server's refusals into words that say what to do.
 func explain(err error) error {
 	var code ua.StatusCode
-	if !errors.As(err, &code) {
+	var transport *uacp.Error
+	switch {
+	case errors.As(err, &transport): // the server closed the connection with a reason
+		code = ua.StatusCode(transport.ErrorCode)
+	case !errors.As(err, &code):
 		return err
 	}
 	switch code {

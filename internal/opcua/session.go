@@ -179,6 +179,10 @@ func (s *session) prove() {
 	}
 	s.proven = true
 	s.alive()
+	if s.a.subscribed {
+		s.a.status.reconnected()
+	}
+	s.a.subscribed = true
 	s.a.deps.Logger.Info("opcua: subscribed", "endpoint", s.a.cfg.Endpoint, "nodes", len(s.a.nodes))
 	s.showState()
 }
@@ -234,13 +238,17 @@ func (s *session) put(r mes.Record) error {
 	}
 }
 
-// finish deletes the subscription and takes what had come by then.
+// finish deletes the subscription.
 func (s *session) finish() {
 	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.close)
 	defer cancel()
 	if err := s.sub.Cancel(ctx); err != nil {
 		s.a.deps.Logger.Warn("opcua: subscription not deleted, the server will time it out", "error", err)
 	}
+}
+
+// rest takes what the library had received before the session ended.
+func (s *session) rest() {
 	for {
 		select {
 		case n := <-s.notifs:
