@@ -79,7 +79,7 @@ type reading struct {
 //	@Description	Stores one record (an object) or many (an array, or one object a line as application/x-ndjson).
 //	@Description	201 and 200 mean that the record is on disk. Every member but machine_id, site_id, timestamp, status, message_id, sequence and data_type is a signal.
 //	@Description	A faulty single record gets its error in the answer. Faulty records of a batch go to quarantine, the others are stored.
-//	@Description	The Content-Type is application/json, another +json type, text/plain, application/x-ndjson, or missing. curl -d needs -H 'Content-Type: application/json'.
+//	@Description	The Content-Type is application/json, another +json type, text/plain, application/x-ndjson, or missing; a form, as curl -d calls it, is taken where the body is JSON.
 //	@Description	The body may be compressed (Content-Encoding: gzip).
 //	@Tags			data
 //	@ID				postData
@@ -98,15 +98,15 @@ func (a *API) postData(c echo.Context) error {
 	if err := noQuery(c); err != nil {
 		return err
 	}
-	format, err := dataFormat(c.Request())
-	if err != nil {
-		return err
-	}
 	idempotencyKey, err := idempotencyKeyOf(c.Request())
 	if err != nil {
 		return err
 	}
 	body, err := a.readBody(c)
+	if err != nil {
+		return err
+	}
+	format, err := dataFormat(c.Request(), body)
 	if err != nil {
 		return err
 	}
@@ -130,10 +130,12 @@ func (a *API) postData(c echo.Context) error {
 	return answerBatch(c, receipts)
 }
 
-// dataFormat tells the format from the media type. Without one, as simple
-// scripts have it, the body is JSON. Forms are refused even if they hold JSON,
-// as curl -d sends it: what a form means is not this.
-func dataFormat(r *http.Request) (ingest.Format, error) {
+// form is the media type that curl -d sends unless told otherwise.
+const form = "application/x-www-form-urlencoded"
+
+// dataFormat tells the format from the media type. Scripts that only set their
+// key send none, or that of a form: their body is JSON if it looks so.
+func dataFormat(r *http.Request, body []byte) (ingest.Format, error) {
 	name, err := mediaType(r)
 	if err != nil {
 		return "", err
@@ -141,11 +143,16 @@ func dataFormat(r *http.Request) (ingest.Format, error) {
 	switch {
 	case name == ndjson || name == "application/ndjson" || name == "application/jsonl":
 		return ingest.FormatNDJSON, nil
-	case isJSON(name) || name == "text/plain" || name == "":
+	case isJSON(name) || name == "text/plain" || name == "" || name == form && looksLikeJSON(body):
 		return ingest.FormatAuto, nil
 	default:
-		return "", mes.Errorf(mes.CodeUnsupported, "set the header Content-Type: application/json, or application/x-ndjson for one object a line (curl -d sends a form unless told so)")
+		return "", mes.Errorf(mes.CodeUnsupported, "the body must be JSON with Content-Type: application/json, or application/x-ndjson for one object a line")
 	}
+}
+
+func looksLikeJSON(body []byte) bool {
+	start := withoutMark(body)
+	return bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("["))
 }
 
 func (a *API) source(key *mes.APIKey, format ingest.Format) ingest.Source {
