@@ -20,8 +20,13 @@ import (
 // defaultBodyTimeout is how long a request's body may take to arrive.
 const defaultBodyTimeout = 60 * time.Second
 
-// bodyMemory is how many of the largest bodies may be in memory at the same time.
-const bodyMemory = 16
+// bodyMemory is how many of the largest bodies may be in memory at the same
+// time. Their records take several times as much.
+const bodyMemory = 4
+
+// freeBody is how much of every body is not counted, in bytes, so that ordinary
+// readings find room however many large bodies there are.
+const freeBody = 64 << 10
 
 // bodyAllowanceOfRequest is the name under which a request's allowance is kept.
 const bodyAllowanceOfRequest = "plantgate.body_allowance"
@@ -38,12 +43,18 @@ type allowance struct {
 	budget *budget
 	// limit is the largest body of the route, in either form.
 	limit int64
-	taken int64
+	// size is what the request has read, taken the part of it that counts.
+	size, taken int64
 }
 
 func (a *allowance) take(n int64) bool {
-	a.taken += n
-	return a.budget.used.Add(n) <= a.budget.limit
+	a.size += n
+	counted := max(a.size-freeBody, 0) - a.taken
+	if counted == 0 {
+		return true
+	}
+	a.taken += counted
+	return a.budget.used.Add(counted) <= a.budget.limit
 }
 
 func (a *allowance) giveBack() { a.budget.used.Add(-a.taken) }

@@ -123,21 +123,27 @@ func TestWithCauses(t *testing.T) {
 }
 
 // Bodies that wait for their commit fill the budget; what is given back can be
-// taken again.
+// taken again. Small bodies find room all the same.
 func TestBodiesInMemoryAreBounded(t *testing.T) {
 	t.Parallel()
+	const large = freeBody + 80
 	b := &budget{limit: 100}
-	first, second := &allowance{budget: b, limit: 80}, &allowance{budget: b, limit: 80}
-	if body, err := first.read(strings.NewReader(strings.Repeat("x", 80))); err != nil || len(body) != 80 {
+	take := func() *allowance { return &allowance{budget: b, limit: large} }
+	first, second, small := take(), take(), take()
+	if body, err := first.read(strings.NewReader(strings.Repeat("x", large))); err != nil || len(body) != large {
 		t.Fatalf("%d bytes, %v", len(body), err)
 	}
-	if _, err := second.read(strings.NewReader(strings.Repeat("x", 80))); mes.ErrorCode(err) != mes.CodeUnavailable {
+	if _, err := second.read(strings.NewReader(strings.Repeat("x", large))); mes.ErrorCode(err) != mes.CodeUnavailable {
 		t.Errorf("over the budget: %v", err)
 	}
+	if _, err := small.read(strings.NewReader(strings.Repeat("x", freeBody))); err != nil {
+		t.Errorf("a small body while the budget is full: %v", err)
+	}
+	small.giveBack()
 	second.giveBack()
 	first.giveBack()
-	third := &allowance{budget: b, limit: 80}
-	if _, err := third.read(strings.NewReader(strings.Repeat("x", 80))); err != nil {
+	third := take()
+	if _, err := third.read(strings.NewReader(strings.Repeat("x", large))); err != nil {
 		t.Errorf("after it was given back: %v", err)
 	}
 	third.giveBack()
