@@ -51,7 +51,6 @@ type env struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	code := run(&env{ctx: ctx, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])

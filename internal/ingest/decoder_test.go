@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,13 +75,8 @@ func TestDecode(t *testing.T) {
 
 func writeGolden(t *testing.T, file string, archive *txtar.Archive, got string) {
 	t.Helper()
-	var kept []txtar.File
-	for _, f := range archive.Files {
-		if f.Name != "want" {
-			kept = append(kept, f)
-		}
-	}
-	archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got)})
+	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "want" })
+	archive.Files = append(archive.Files, txtar.File{Name: "want", Data: []byte(got)})
 	if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -45,8 +45,8 @@ func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
 		},
 	}
 	r.Time, r.TimeOrigin, r.ServerTime = times(dv)
-	overflow := false
-	r.StatusCode, overflow = statusCode(dv)
+	code, overflow := statusCode(dv)
+	r.StatusCode = code
 	if overflow {
 		r.Flags = append(r.Flags, mes.FlagOverflow)
 	}

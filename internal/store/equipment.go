@@ -63,7 +63,7 @@ func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes
 	q := newQuery("SELECT " + equipmentColumns + " FROM equipment")
 	q.equal("site_id", f.SiteID)
 	q.equal("level", string(f.Level))
-	q.scope(f.Scope, "site_id", "id")
+	q.scope(f.Scope, "id")
 	if f.Door != "" {
 		q.where("doors & ? <> 0", int64(doorBit(f.Door)))
 	}

@@ -86,7 +86,7 @@ func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, e
 	q := newQuery("SELECT " + latestColumns + " FROM latest")
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)
-	q.scope(f.Scope, "site_id", "machine_id")
+	q.scope(f.Scope, "machine_id")
 	if f.AfterSiteID != "" || f.AfterMachineID != "" || f.AfterSignalID != "" {
 		q.where("(site_id, machine_id, signal) > (?, ?, ?)", f.AfterSiteID, f.AfterMachineID, f.AfterSignalID)
 	}

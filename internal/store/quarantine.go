@@ -63,7 +63,7 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 	q.equal("state", string(f.State))
 	q.equal("door", string(f.Door))
 	q.equal("site_id", f.SiteID)
-	q.scope(f.Scope, "site_id", "machine_id")
+	q.scope(f.Scope, "machine_id")
 	if !f.After.IsZero() {
 		q.where("id > ?", uuid(f.After))
 	}

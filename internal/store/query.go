@@ -34,8 +34,8 @@ func (q *query) equal(column, value string) {
 }
 
 // scope keeps to the sites and machines of s.
-func (q *query) scope(s mes.Scope, siteColumn, machineColumn string) {
-	q.oneOf(siteColumn, s.Sites)
+func (q *query) scope(s mes.Scope, machineColumn string) {
+	q.oneOf("site_id", s.Sites)
 	q.oneOf(machineColumn, s.Machines)
 }
 

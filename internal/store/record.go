@@ -93,7 +93,7 @@ func recordQuery(f mes.RecordFilter) *query {
 	}
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)
-	q.scope(f.Scope, "site_id", "machine_id")
+	q.scope(f.Scope, "machine_id")
 	q.equal("data_type", string(f.DataType))
 	q.equal("door", string(f.Door))
 	q.equal("status", string(f.Status))

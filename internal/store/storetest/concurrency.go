@@ -83,7 +83,7 @@ func testRollback(t *testing.T, s Store) {
 		}
 		return cause
 	})
-	if err != cause {
+	if !errors.Is(err, cause) {
 		t.Errorf("Update returned %v", err)
 	}
 	func() {

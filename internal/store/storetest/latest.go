@@ -77,7 +77,7 @@ func testLatest(t *testing.T, s Store) {
 	}
 	// At equal times none comes before any sequence, and the greater wins.
 	for _, sequence := range []int64{3, -1, 7, 5} {
-		r := reading(12, int64(100+sequence))
+		r := reading(12, 100+sequence)
 		r.Sequence = &sequence
 		r.Identify(mes.ID{})
 		Append(t, s, r)
