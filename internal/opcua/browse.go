@@ -50,7 +50,7 @@ func Browse(ctx context.Context, cfg config.OPCUAConnection, deps Deps, node str
 		_ = c.Close(ctx)
 	}()
 	if err := connect(ctx, c); err != nil {
-		return nil, explain(err)
+		return nil, explain(err, secured(cfg))
 	}
 	start := ua.NewNumericNodeID(0, id.ObjectsFolder)
 	if node != "" {

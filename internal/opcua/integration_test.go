@@ -46,7 +46,10 @@ func rounds(t *testing.T) int {
 }
 
 func peers() map[string]func(*testing.T) *peer {
-	return map[string]func(*testing.T) *peer{"node-opcua": newNodePeer, "asyncua": newPythonPeer}
+	return map[string]func(*testing.T) *peer{
+		"node-opcua": func(t *testing.T) *peer { return newNodePeer(t) },
+		"asyncua":    newPythonPeer,
+	}
 }
 
 // peerConfig is as a plant would have it: default intervals and watchdog.
@@ -235,6 +238,17 @@ func TestSecuredConnections(t *testing.T) {
 		s := inState(t, a, mes.AdapterRefused, thumbprint)
 		t.Log(s.Detail)
 	})
+}
+
+func TestServerThatDoesNotTrustUs(t *testing.T) {
+	t.Parallel()
+	p := newNodePeer(t, "strict")
+	cfg := peerConfig("opc.tcp://" + p.addr())
+	cfg.SecurityPolicy, cfg.SecurityMode = config.PolicyBasic256Sha256, config.ModeSignAndEncrypt
+	cfg.ServerThumbprint = serverThumbprint(t, cfg.Endpoint)
+	a := running(t, cfg, opcuatest.NewIngester(), defaultTiming())
+	s := inState(t, a, mes.AdapterBackingOff, publicCertFile)
+	t.Log(s.Detail)
 }
 
 func serverThumbprint(t *testing.T, url string) string {

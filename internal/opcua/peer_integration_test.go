@@ -26,13 +26,14 @@ type peer struct {
 }
 
 // newNodePeer is node-opcua (npm); `npm ci` in testdata/peers installs it.
-func newNodePeer(t *testing.T) *peer {
+func newNodePeer(t *testing.T, more ...string) *peer {
 	t.Helper()
 	dir := peersFolder(t)
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "node-opcua")); err != nil {
 		t.Fatalf("node-opcua is not installed: run npm ci in %s", dir)
 	}
-	return newPeer(t, "node-opcua", "node", filepath.Join(dir, "node-server.js"), "PORT", "FOLDER")
+	command := append([]string{"node", filepath.Join(dir, "node-server.js"), "PORT", "FOLDER"}, more...)
+	return newPeer(t, "node-opcua", command...)
 }
 
 // newPythonPeer is asyncua (PyPI), of the interpreter PLANTGATE_TEST_PYTHON or

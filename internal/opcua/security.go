@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -32,13 +33,18 @@ func refuse(format string, args ...any) error {
 	return &refusal{fmt.Sprintf(format, args...)}
 }
 
-// explain turns the server's refusals into words that say what to do.
-func explain(err error) error {
+// explain turns the server's refusals into words that say what to do. A server
+// that does not trust the certificate may just end the connection: it does send
+// a reason, but the library drops it. That may pass, so it is no refusal.
+func explain(err error, secured bool) error {
 	var code ua.StatusCode
 	var transport *uacp.Error
 	switch {
 	case errors.As(err, &transport): // the server closed the connection with a reason
 		code = ua.StatusCode(transport.ErrorCode)
+	case secured && errors.Is(err, io.EOF):
+		return fmt.Errorf("the server ended the secured connection; "+
+			"if that goes on, let it trust plantgate's certificate (%s): %w", publicCertFile, err)
 	case !errors.As(err, &code):
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uacp"
 
 	"plantgate/internal/config"
 )
@@ -124,6 +126,32 @@ func TestPasswordIsNotSentInClear(t *testing.T) {
 	cfg.SecurityMode = config.ModeSignAndEncrypt
 	if _, err := identify(nil, cfg, endpoint(ua.SecurityPolicyURINone)); err != nil {
 		t.Errorf("within an encrypted channel: %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("connection reset")
+	cases := map[string]struct {
+		err     error
+		secured bool
+		refusal bool
+		want    string
+	}{
+		"wrong password":        {ua.StatusBadUserAccessDenied, true, true, "username and password"},
+		"not trusted":           {ua.StatusBadSecurityChecksFailed, true, true, publicCertFile},
+		"reason of a transport": {&uacp.Error{ErrorCode: uint32(ua.StatusBadCertificateUntrusted)}, true, true, publicCertFile},
+		"ended when secured":    {io.EOF, true, false, publicCertFile},
+		"ended in the clear":    {io.EOF, false, false, "EOF"},
+		"busy":                  {ua.StatusBadTooManySessions, false, false, "session"},
+		"network":               {lost, true, false, lost.Error()},
+	}
+	for name, tc := range cases {
+		err := explain(tc.err, tc.secured)
+		var r *refusal
+		if errors.As(err, &r) != tc.refusal || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

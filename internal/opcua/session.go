@@ -55,7 +55,7 @@ func (a *Adapter) open(ctx context.Context) (*session, error) {
 	}
 	if err := connect(ctx, s.client); err != nil {
 		s.close()
-		return nil, explain(err)
+		return nil, explain(err, secured(a.cfg))
 	}
 	return s, nil
 }

@@ -1,6 +1,6 @@
 // An OPC UA server of another maker (node-opcua) for the integration tests:
-// node node-server.js PORT FOLDER. FOLDER keeps its certificates. It prints
-// READY once clients may connect.
+// node node-server.js PORT FOLDER [strict]. FOLDER keeps its certificates; strict
+// trusts no client that it does not know. It prints READY once clients may connect.
 "use strict";
 
 const path = require("node:path");
@@ -15,9 +15,9 @@ const {
   VariantArrayType,
 } = require("node-opcua");
 
-async function main(port, folder) {
+async function main(port, folder, strict) {
   const certificates = new OPCUACertificateManager({
-    automaticallyAcceptUnknownCertificate: true,
+    automaticallyAcceptUnknownCertificate: !strict,
     rootFolder: path.join(folder, "pki"),
   });
   const server = new OPCUAServer({
@@ -91,7 +91,7 @@ function addNodes(addressSpace) {
   bad.setValueFromSource({ dataType: DataType.Null }, StatusCodes.BadSensorFailure);
 }
 
-main(Number(process.argv[2]), process.argv[3]).catch((err) => {
+main(Number(process.argv[2]), process.argv[3], process.argv[4] === "strict").catch((err) => {
   console.error(err);
   process.exit(1);
 });
