@@ -232,6 +232,23 @@ func TestBadNodeDoesNotSpoilGoodOnes(t *testing.T) {
 	}
 }
 
+func TestManyNodes(t *testing.T) {
+	t.Parallel()
+	server := plantServer(t, "127.0.0.1:0")
+	cfg := plantConfig(server.URL())
+	const more = 2*maxItemsPerCall + 1
+	for i := range more {
+		cfg.Machines[0].Nodes = append(cfg.Machines[0].Nodes, config.OPCUANode{NodeID: fmt.Sprintf("ns=1;s=Many/%d", i)})
+	}
+	tm := quick()
+	tm.nodeFirst, tm.nodeMax = time.Hour, time.Hour
+	to := opcuatest.NewIngester()
+	a := running(t, cfg, to, tm)
+	inState(t, a, mes.AdapterDegraded, fmt.Sprintf("%d of %d nodes are bad", more, more+5))
+	server.Write(32)
+	stored(t, to, 32)
+}
+
 func TestNothingIsDroppedWhileStoreFails(t *testing.T) {
 	t.Parallel()
 	server := plantServer(t, "127.0.0.1:0")
