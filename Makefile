@@ -16,7 +16,7 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
 # Rounds and lengths of long tests: the short form is the default, `make soak` sets
 # the full one. What they mean stands in CONTRIBUTING.md.
-SOAK := PLANTGATE_TEST_ROUNDS=50
+SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_BODIES=50000
 
 .PHONY: help
 help: ## List the targets
