@@ -1,0 +1,226 @@
+//go:build integration
+
+package crashtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"plantgate/internal/mqtt/brokertest"
+)
+
+// shortKills is how often CI kills the server; PLANTGATE_TEST_KILLS says
+// otherwise.
+const shortKills = 20
+
+// Moments of a kill after the start: mostly while it works, now and then while it
+// still starts.
+const (
+	longestLife  = 3 * time.Second
+	longestStart = 150 * time.Millisecond
+)
+
+const apiKey = "crash-test-bootstrap-key"
+
+// plant is a server with a data folder and an address of its own, which it keeps
+// over restarts, and the driver that writes to it through a real broker.
+type plant struct {
+	*driver
+	program Program
+	random  *rand.Rand
+	process *Process
+	// patience is how long messages that the broker holds may take to arrive.
+	patience time.Duration
+	// killedStarts are kills before the server listened, or just after.
+	killedStarts int
+}
+
+// openPlant starts a broker and a server.
+func openPlant(t *testing.T, binary string, start func(testing.TB) *brokertest.Broker) *plant {
+	t.Helper()
+	seed := number(t, "PLANTGATE_TEST_SEED", uint64(time.Now().UnixNano()))
+	t.Logf("PLANTGATE_TEST_SEED=%d repeats the moments of the kills", seed)
+	broker, folder := start(t), t.TempDir()
+	port := freePort(t)
+	configuration := fmt.Sprintf(`
+server: {listen: "127.0.0.1:%d"}
+auth: {bootstrap_key: %s}
+metrics: {listen: ""}
+log: {level: warn}
+mqtt:
+  connections:
+  - name: plant
+    url: mqtt://%s
+    client_id: plantgate-crash
+    username: %s
+    password: %s
+    keep_alive: 10s
+    subscriptions:
+    - {topic: "crash/{machine}", format: flat}
+`, port, apiKey, broker.Addr(), broker.Username, broker.Password)
+	file := filepath.Join(folder, "plantgate.yaml")
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &plant{
+		program: Program{Path: binary, Folder: folder, Args: []string{"serve", "--config", file}},
+		random:  rand.New(rand.NewPCG(seed, 0)), patience: time.Minute,
+	}
+	p.driver = &driver{t: t, url: fmt.Sprintf("https://127.0.0.1:%d", port), key: apiKey, broker: broker, ledger: newLedger()}
+	t.Cleanup(func() {
+		if err := p.process.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	p.start()
+	p.ready() // the broker keeps a session from here on, and there is a CA
+	client, err := p.process.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.client = client
+	t.Cleanup(client.CloseIdleConnections)
+	p.awaitSession()
+	return p
+}
+
+// awaitSession publishes one record until it is stored: before the first
+// subscription the broker keeps nothing.
+func (p *plant) awaitSession() {
+	p.t.Helper()
+	client := p.connect("driver-first")
+	defer client.Disconnect(250)
+	topic, body, n := p.message("FIRST")
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		p.publish(client, topic, body)
+		var page struct{ Items []storedRecord }
+		if err := p.get("/data", url.Values{"source": {"mqtt"}}, &page); err == nil && len(page.Items) > 0 {
+			p.ledger.ack(n, "")
+			return
+		}
+	}
+	p.t.Fatal("nothing comes through the broker")
+}
+
+func (p *plant) start() {
+	p.t.Helper()
+	process, err := p.program.Start()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.process = process
+}
+
+func (p *plant) ready() {
+	p.t.Helper()
+	if err := p.process.Ready(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// crash kills the server again and again while the driver writes, starting it
+// anew at once, and returns when the last start has taken everything in.
+func (p *plant) crash(kills int, life time.Duration) {
+	p.t.Helper()
+	ctx, stop := context.WithCancel(p.t.Context())
+	defer stop()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		p.run(ctx, p.random.Uint64())
+	}()
+	for range kills {
+		if p.random.IntN(4) == 0 {
+			p.killedStarts++
+			time.Sleep(time.Duration(p.random.Int64N(int64(longestStart))))
+		} else {
+			p.ready()
+			time.Sleep(time.Duration(p.random.Int64N(int64(life))))
+		}
+		if err := p.process.Kill(); err != nil {
+			p.t.Fatal(err)
+		}
+		p.start()
+	}
+	p.ready()
+	stop()
+	<-written
+	if err := p.drain(p.patience); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TestKill kills the server at random moments. Whatever was acknowledged must be
+// there once, whatever was not at most once.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	binary := build(t)
+	kills := int(number(t, "PLANTGATE_TEST_KILLS", shortKills))
+	for name, broker := range map[string]func(testing.TB) *brokertest.Broker{
+		"mosquitto": brokertest.Mosquitto, "rabbitmq": brokertest.RabbitMQ,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := openPlant(t, binary, broker)
+			begun := time.Now()
+			p.crash(kills, longestLife)
+			found, err := list[storedRecord](p.driver, "/data", url.Values{"order": {"asc"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.ledger.compare(found).err(); err != nil {
+				t.Error(err)
+			}
+			if err := p.verifyLatest(found); err != nil {
+				t.Error(err)
+			}
+			if code, err := p.process.Stop(os.Interrupt); code != 0 || err != nil {
+				t.Errorf("exit code %d, %v:\n%s", code, err, p.process.Stderr())
+			}
+			if err := verifyFile(filepath.Join(p.program.Folder, "data", "plantgate.db"), len(found)); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d kills, %d of them while the server started, in %s: %d records sent, %d acknowledged by REST and %d by the broker, %d stored",
+				kills, p.killedStarts, time.Since(begun).Round(time.Second), len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found))
+		})
+	}
+}
+
+// number reads a setting of the test from the environment.
+func number(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// freePort returns a free port below those that the system gives to outgoing
+// connections: one of these could take it while the server is away, even a
+// client that connects to itself.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		port := 18_000 + rand.IntN(12_000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}

@@ -1,0 +1,203 @@
+//go:build integration
+
+package crashtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"plantgate/internal/mqtt/brokertest"
+)
+
+// Pace of the driver.
+const (
+	// retryPause is how long a client waits before it sends the same again.
+	retryPause = 20 * time.Millisecond
+	// ownPause lies between two records of a client.
+	ownPause = 5 * time.Millisecond
+	// pubackTimeout is how long a publisher waits for the broker.
+	pubackTimeout = 10 * time.Second
+)
+
+// sharedMachine is written by every REST client.
+const sharedMachine = "SHARED"
+
+// driver sends records through both doors, whatever happens to the server, and
+// keeps the ledger.
+type driver struct {
+	t      *testing.T
+	url    string
+	key    string
+	client *http.Client
+	broker *brokertest.Broker
+	ledger *ledger
+}
+
+// run sends until ctx ends; every record that is not given up is then
+// acknowledged. It needs a server that comes back.
+func (d *driver) run(ctx context.Context, seed uint64) {
+	var all sync.WaitGroup
+	for i := range 4 {
+		random := rand.New(rand.NewPCG(seed, uint64(i)))
+		all.Go(func() {
+			for ctx.Err() == nil {
+				d.post(fmt.Sprintf("REST-%d", i), random)
+				time.Sleep(ownPause)
+			}
+		})
+	}
+	for i := range 3 {
+		all.Go(func() { d.publishAll(ctx, i) })
+	}
+	all.Wait()
+}
+
+// post sends one request of a kind by chance and repeats it, the same bytes,
+// until the answer is 200 or 201. One in three is given up at the first failure:
+// it may then be there or not, but not twice.
+func (d *driver) post(machine string, random *rand.Rand) {
+	if random.IntN(4) == 0 {
+		machine = sharedMachine
+	}
+	body, header, numbers := d.compose(machine, random)
+	patient := random.IntN(3) > 0
+	for {
+		ids, err := d.send(body, header, len(numbers))
+		if err == nil {
+			for i, n := range numbers {
+				d.ledger.ack(n, ids[i])
+			}
+			return
+		}
+		if !patient {
+			return
+		}
+		time.Sleep(retryPause)
+	}
+}
+
+// compose makes a record with a timestamp, with a message id too, without either
+// under an Idempotency-Key, or a batch of records with timestamps.
+func (d *driver) compose(machine string, random *rand.Rand) (body string, header http.Header, numbers []int) {
+	header = http.Header{"Content-Type": {"application/json"}, "X-Api-Key": {d.key}}
+	now := func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+	record := func(at time.Time, more string) string {
+		n := d.ledger.begin(entry{machine: machine, door: "rest", time: at})
+		numbers = append(numbers, n)
+		if !at.IsZero() {
+			more += fmt.Sprintf(`,"timestamp":%q`, at.Format(time.RFC3339Nano))
+		}
+		return fmt.Sprintf(`{"machine_id":%q,"n":%d%s}`, machine, n, more)
+	}
+	switch random.IntN(4) {
+	case 0:
+		body = record(now(), "")
+	case 1:
+		body = record(now(), fmt.Sprintf(`,"message_id":"m-%d"`, random.Uint64()))
+	case 2:
+		body = record(time.Time{}, "")
+		header.Set("Idempotency-Key", "crash-"+strconv.Itoa(numbers[0]))
+	default:
+		list := make([]string, 5)
+		for i := range list {
+			list[i] = record(now(), "")
+		}
+		body = "[" + strings.Join(list, ",") + "]"
+	}
+	return body, header, numbers
+}
+
+// send returns the ids of the records, or an error if they were not
+// acknowledged. A batch is one commit, so that its answer never mixes.
+func (d *driver) send(body string, header http.Header, count int) ([]string, error) {
+	req, err := http.NewRequest(http.MethodPost, d.url+"/data", strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header.Clone()
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			d.t.Errorf("answer %s to %s: %s", resp.Status, body, content)
+		}
+		return nil, fmt.Errorf("answer %s", resp.Status)
+	}
+	var answer struct {
+		ID    string
+		Items []struct{ ID string }
+	}
+	if err := json.Unmarshal(content, &answer); err != nil {
+		return nil, err
+	}
+	ids := []string{answer.ID}
+	if count > 1 {
+		ids = ids[:0]
+		for _, item := range answer.Items {
+			ids = append(ids, item.ID)
+		}
+	}
+	if len(ids) != count {
+		return nil, fmt.Errorf("%d ids for %d records", len(ids), count)
+	}
+	return ids, nil
+}
+
+// publishAll publishes until ctx ends.
+func (d *driver) publishAll(ctx context.Context, i int) {
+	client := d.connect(fmt.Sprintf("driver-%d", i))
+	defer client.Disconnect(250)
+	for ctx.Err() == nil {
+		topic, body, n := d.message(fmt.Sprintf("MQTT-%d", i))
+		d.publish(client, topic, body)
+		d.ledger.ack(n, "")
+		time.Sleep(ownPause)
+	}
+}
+
+// connect returns a client of the broker, which is never away.
+func (d *driver) connect(clientID string) paho.Client {
+	client := paho.NewClient(paho.NewClientOptions().AddBroker(d.broker.URL()).SetClientID(clientID).
+		SetUsername(d.broker.Username).SetPassword(d.broker.Password).SetProtocolVersion(4).SetCleanSession(false))
+	if token := client.Connect(); !token.WaitTimeout(pubackTimeout) || token.Error() != nil {
+		d.t.Errorf("%s does not reach the broker: %v", clientID, token.Error())
+	}
+	return client
+}
+
+// message composes a record that has the same id however often it arrives.
+func (d *driver) message(machine string) (topic, body string, n int) {
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	n = d.ledger.begin(entry{machine: machine, door: "mqtt", time: at})
+	return "crash/" + machine, fmt.Sprintf(`{"timestamp":%q,"n":%d}`, at.Format(time.RFC3339Nano), n), n
+}
+
+// publish publishes with QoS 1 and repeats, the same bytes, until the broker has
+// acknowledged: from then on the record must reach the store.
+func (d *driver) publish(client paho.Client, topic, body string) {
+	for {
+		token := client.Publish(topic, 1, false, body)
+		if token.WaitTimeout(pubackTimeout) && token.Error() == nil {
+			return
+		}
+		time.Sleep(retryPause)
+	}
+}

@@ -1,0 +1,134 @@
+//go:build integration
+
+package crashtest
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	_ "plantgate/internal/store" // knows the driver
+)
+
+// storedRecord is a record as the server lists it.
+type storedRecord struct {
+	ID        string
+	MachineID string `json:"machine_id"`
+	Timestamp time.Time
+	Signals   struct{ N int }
+	Source    struct{ Door string }
+}
+
+func (s storedRecord) number() int { return s.Signals.N }
+
+func (s storedRecord) String() string {
+	return fmt.Sprintf("%s: %d of %s at %s by %s", s.ID, s.number(), s.MachineID, s.Timestamp.Format(time.RFC3339Nano), s.Source.Door)
+}
+
+// get reads one JSON document.
+func (d *driver) get(path string, query url.Values, to any) error {
+	req, err := http.NewRequest(http.MethodGet, d.url+path+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Api-Key", d.key)
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", path, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(to)
+}
+
+// list walks all pages of a list.
+func list[T any](d *driver, path string, query url.Values) ([]T, error) {
+	var all []T
+	query.Set("limit", "1000")
+	for {
+		var page struct {
+			Items      []T
+			NextCursor string `json:"next_cursor"`
+		}
+		if err := d.get(path, query, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if page.NextCursor == "" {
+			return all, nil
+		}
+		query.Set("cursor", page.NextCursor)
+	}
+}
+
+// drain waits until as many records have come by MQTT as were acknowledged by
+// the broker, at most for the patience: fewer are for compare to report.
+func (d *driver) drain(patience time.Duration) error {
+	want := d.ledger.acked("mqtt")
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		found, err := list[storedRecord](d, "/data", url.Values{"source": {"mqtt"}, "order": {"asc"}})
+		if err != nil {
+			return err
+		}
+		if len(found) >= want || time.Now().After(deadline) {
+			return nil
+		}
+	}
+}
+
+// verifyLatest compares the newest value of each machine with its newest record.
+func (d *driver) verifyLatest(records []storedRecord) error {
+	newest := make(map[string]storedRecord)
+	for _, r := range records {
+		n, ok := newest[r.MachineID]
+		if c := r.Timestamp.Compare(n.Timestamp); !ok || c > 0 || c == 0 && r.ID > n.ID {
+			newest[r.MachineID] = r
+		}
+	}
+	latest, err := list[struct {
+		MachineID string `json:"machine_id"`
+		Signal    string
+		Value     int
+		RecordID  string `json:"record_id"`
+	}](d, "/api/v1/latest", url.Values{})
+	if err != nil {
+		return err
+	}
+	if len(latest) != len(newest) {
+		return fmt.Errorf("%d newest values of %d machines", len(latest), len(newest))
+	}
+	var errs []error
+	for _, l := range latest {
+		if n := newest[l.MachineID]; l.RecordID != n.ID || l.Value != n.number() {
+			errs = append(errs, fmt.Errorf("the newest value of %s is %d of %s, its newest record %s", l.MachineID, l.Value, l.RecordID, n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// verifyFile opens the database of a stopped server as any SQLite program does.
+func verifyFile(path string, records int) error {
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var integrity string
+	if err := db.QueryRow("PRAGMA integrity_check").Scan(&integrity); err != nil {
+		return err
+	}
+	var count, quarantined int
+	if err := db.QueryRow("SELECT (SELECT count(*) FROM record), (SELECT count(*) FROM quarantine)").Scan(&count, &quarantined); err != nil {
+		return err
+	}
+	if integrity != "ok" || count != records || quarantined != 0 {
+		return fmt.Errorf("integrity %s; %d records where the server listed %d; %d messages in quarantine", integrity, count, records, quarantined)
+	}
+	return nil
+}
