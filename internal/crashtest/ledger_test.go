@@ -4,6 +4,7 @@ package crashtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ type entry struct {
 type ledger struct {
 	mu      sync.Mutex
 	entries map[int]*entry
+	// changed are records whose second answer was not the first.
+	changed []string
 }
 
 func newLedger() *ledger { return &ledger{entries: make(map[int]*entry)} }
@@ -38,11 +41,16 @@ func (l *ledger) begin(e entry) int {
 	return n
 }
 
-// ack notes that a record was acknowledged.
+// ack notes that a record was acknowledged, maybe not for the first time.
 func (l *ledger) ack(n int, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries[n].acked, l.entries[n].id = true, id
+	e := l.entries[n]
+	if e.acked && e.id != id {
+		l.changed = append(l.changed, fmt.Sprintf("%d of %s was answered with %s and with %s", n, e.machine, e.id, id))
+		return
+	}
+	e.acked, e.id = true, id
 }
 
 // acked counts the acknowledged records of a door.
@@ -80,7 +88,7 @@ func some(list []string) string { return strings.Join(list[:min(len(list), 10)],
 func (l *ledger) compare(found []storedRecord) report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var r report
+	r := report{wrong: slices.Clone(l.changed)}
 	byNumber := make(map[int][]storedRecord, len(found))
 	for _, s := range found {
 		byNumber[s.number()] = append(byNumber[s.number()], s)

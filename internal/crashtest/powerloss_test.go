@@ -18,7 +18,7 @@ import (
 
 // cuts is how often the power is cut, cutsPerPlant how often the same plant's.
 const (
-	cuts         = 60
+	cuts         = 150
 	cutsPerPlant = 5
 )
 
@@ -237,29 +237,28 @@ func holds(ctx context.Context, s *store.Store, r mes.Receipt) error {
 
 func sendAgain(t *testing.T, s *store.Store, receipts []given) error {
 	t.Helper()
+	var records []mes.Record
+	var first []mes.Receipt
+	for _, g := range receipts {
+		if kindOf(g.number) != kindFaulty {
+			records = append(records, batchOf(g.number)...)
+			first = append(first, g.receipts...)
+		}
+	}
 	service := newService(t, s)
 	ctx, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- service.Run(ctx) }()
-	var wrong error
-	for _, g := range receipts {
-		if kindOf(g.number) == kindFaulty {
-			continue
-		}
-		again, err := service.Ingest(ctx, batchOf(g.number))
-		if err != nil {
-			wrong = err
-			break
-		}
-		for i, r := range again {
-			if r.ID != g.receipts[i].ID || r.Status != mes.ReceiptDuplicate && !r.Repeated {
-				wrong = fmt.Errorf("batch %d was answered with %s %s, and again with %s %s",
-					g.number, g.receipts[i].Status, g.receipts[i].ID, r.Status, r.ID)
-			}
+	again, err := service.Ingest(ctx, records)
+	stop()
+	err = errors.Join(err, <-stopped)
+	for i, r := range again {
+		if r.ID != first[i].ID || r.Status != mes.ReceiptDuplicate && !r.Repeated {
+			err = errors.Join(err, fmt.Errorf("a record was answered with %s %s, and again with %s %s",
+				first[i].Status, first[i].ID, r.Status, r.ID))
 		}
 	}
-	stop()
-	return errors.Join(wrong, <-stopped)
+	return err
 }
 
 // TestPowerLoss cuts the power at moments by chance. Every receipt that was
