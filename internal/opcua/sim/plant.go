@@ -22,7 +22,8 @@ const (
 // Namespace is the URI of the plant's namespace, which has the index 1.
 const Namespace = "urn:plantgate:simulated-plant"
 
-// nullFor is how long the asynchronous variable has no value yet.
+// nullFor is how long the asynchronous variable has no value yet, counted from
+// the first subscription, so that there is somebody to see it change.
 const nullFor = 5 * time.Second
 
 // variable is a node's value with its source time: when it changed.
@@ -41,6 +42,7 @@ type plant struct {
 	order    []*variable
 	started  time.Time
 	last     time.Time
+	watched  time.Time // the first subscription; zero before
 }
 
 func newPlant(now func() time.Time) *plant {
@@ -98,13 +100,22 @@ func (p *plant) step() []*ua.NodeID {
 	if v := p.set("Objects/MyFolder/MySynchronousVariable", int32(seconds)); v != nil {
 		changed = append(changed, v)
 	}
-	if now.Sub(p.started) >= nullFor {
+	if !p.watched.IsZero() && now.Sub(p.watched) >= nullFor {
 		wave := int32(math.Round(50 + 40*math.Sin(seconds/10)))
 		if v := p.set("Objects/MyFolder/MyAsynchronousVariable", wave); v != nil {
 			changed = append(changed, v)
 		}
 	}
 	return changed
+}
+
+// watch notes that somebody subscribes.
+func (p *plant) watch() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watched.IsZero() {
+		p.watched = p.now()
+	}
 }
 
 // read takes over the readings of every machine.

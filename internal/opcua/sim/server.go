@@ -186,6 +186,7 @@ func (s *Server) createSubscription() server.Handler {
 		}
 		subs.Mu.Unlock()
 		highest++
+		s.plant.watch()
 		return subs.CreateSubscription(sc, r, reqID)
 	}
 }

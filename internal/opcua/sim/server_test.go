@@ -115,6 +115,12 @@ func TestVariablesOfThePlant(t *testing.T) {
 	}
 	now = now.Add(nullFor)
 	p.step()
+	if dv := read("MyAsynchronousVariable"); dv.Has(ua.DataValueValue) {
+		t.Error("the asynchronous variable has a value though nobody has subscribed")
+	}
+	p.watch()
+	now = now.Add(nullFor)
+	p.step()
 	if dv := read("MyAsynchronousVariable"); !dv.Has(ua.DataValueValue) {
 		t.Error("the asynchronous variable has no value after its time")
 	}
