@@ -278,6 +278,9 @@ func Micros(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // Pointer returns the JSON pointer of a member of the top-level object.
 func Pointer(member string) string {
+	if !strings.ContainsAny(member, "~/") {
+		return "/" + member // nearly always, and much faster
+	}
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(member)
 }
 

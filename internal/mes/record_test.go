@@ -40,6 +40,15 @@ func TestCheckID(t *testing.T) {
 	}
 }
 
+func TestPointer(t *testing.T) {
+	t.Parallel()
+	for member, want := range map[string]string{"": "/", "x": "/x", "a/b": "/a~1b", "~": "/~0", "~1/": "/~01~1"} {
+		if got := mes.Pointer(member); got != want {
+			t.Errorf("%q: %q, want %q", member, got, want)
+		}
+	}
+}
+
 func TestPositionsAreTotallyOrdered(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1, 0)
