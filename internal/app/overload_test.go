@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"plantgate/internal/app/apptest"
 	"plantgate/internal/config"
@@ -47,6 +48,44 @@ func TestFullQueue(t *testing.T) {
 	}
 	if got := apptest.Get[apptest.Page[apptest.Record]](s.Client, "/data").Items; len(got) != 3 {
 		t.Errorf("%d records, want 3", len(got))
+	}
+}
+
+// An acknowledgement, by MQTT as by REST, waits for the commit.
+func TestAcknowledgementFollowsCommit(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t)
+	s.Post(`{"machine_id":"M0","x":1}`).Want(http.StatusCreated)
+	client := publisher(t, s.BrokerURL, "acknowledgement")
+	release := lockDatabase(t, s.DatabasePath())
+
+	token := client.Publish("plant/line-1/M1/data", 1, false, `{"x":1}`)
+	answers := make(chan apptest.Answer, 1)
+	go func() {
+		a, err := s.Send(s.Request(t.Context(), http.MethodPost, "/data", strings.NewReader(`{"machine_id":"M2","x":1}`)))
+		if err != nil {
+			t.Error(err)
+		}
+		answers <- a
+	}()
+	// There is no signal of what must not happen; without the lock both take a
+	// few milliseconds.
+	if token.WaitTimeout(300 * time.Millisecond) {
+		t.Error("the message was acknowledged before it could be written")
+	}
+	select {
+	case a := <-answers:
+		t.Errorf("the post was answered before it could be written: %d", a.Status)
+	default:
+	}
+	if got := apptest.Get[apptest.Page[apptest.Record]](s.Client, "/data").Items; len(got) != 1 {
+		t.Errorf("%d records can be read before their commit", len(got)-1)
+	}
+	release()
+	finished(t, token)
+	(<-answers).Want(http.StatusCreated)
+	if got := apptest.Get[apptest.Page[apptest.Record]](s.Client, "/data").Items; len(got) != 3 {
+		t.Errorf("%d records after both acknowledgements, want 3", len(got))
 	}
 }
 
