@@ -87,7 +87,7 @@ func newQuarantineBody(q mes.QuarantineItem) quarantineBody {
 		Source: newSourceBody(q.Origin), Format: q.Origin.Format,
 		SiteID: q.SiteID, MachineID: q.MachineID, DataType: string(q.DataType),
 		Reason: reasonBody{Code: string(q.Reason.Code), Detail: q.Reason.Message},
-		Size:   len(q.Raw), ResolvedAt: optionalTime(q.ResolvedAt), ResolvedBy: q.ResolvedBy,
+		Size:   int(q.RawSize), ResolvedAt: optionalTime(q.ResolvedAt), ResolvedBy: q.ResolvedBy,
 	}
 	for _, f := range q.Reason.Fields {
 		b.Reason.Errors = append(b.Reason.Errors, problemField(f))

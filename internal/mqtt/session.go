@@ -21,6 +21,8 @@ import (
 const (
 	// disconnectQuiesce is how long DISCONNECT may take to be written.
 	disconnectQuiesce = time.Second
+	// confirmTimeout bounds the wait of a stop for the broker.
+	confirmTimeout = 2 * time.Second
 	// answerTimeout bounds the wait for SUBACK and UNSUBACK.
 	answerTimeout = 10 * time.Second
 	// refusedPause is the longest pause before a refused filter is tried again.
@@ -150,6 +152,7 @@ func (s *session) serve(ctx context.Context) error {
 			s.close(phaseStopping)
 			s.a.condition.set(mes.AdapterStopped, "no more messages are taken; those in hand are being stored")
 			s.a.drain() // while the connection is up, so that acknowledgements go out
+			s.confirm()
 			s.client.Disconnect(uint(disconnectQuiesce.Milliseconds()))
 			return nil
 		case err := <-s.lost:
@@ -169,6 +172,14 @@ func (s *session) serve(ctx context.Context) error {
 			s.tidy(ctx, name)
 		}
 	}
+}
+
+// confirm waits until the broker has read the acknowledgements: it handles what
+// a client sends in order, so its answer to a later packet proves it. Without
+// that, what is still in its buffer can be lost with the connection, and the
+// messages would come again.
+func (s *session) confirm() {
+	s.client.Unsubscribe("plantgate/nothing").WaitTimeout(confirmTimeout)
 }
 
 // close makes the handler take no more messages, and tells whether it was the
