@@ -197,6 +197,11 @@ func TestQuarantine(t *testing.T) {
 	if len(items) != 3 || pages != 2 {
 		t.Fatalf("%d items on %d pages", len(items), pages)
 	}
+	for _, item := range items {
+		if size, ok := item["size"].(float64); !ok || size == 0 {
+			t.Errorf("the list gives the size %v", item["size"])
+		}
+	}
 	path := func(i int) string { return "/api/v1/quarantine/" + items[i]["id"].(string) }
 
 	one := into[object](f.get(path(0)).want(http.StatusOK))
