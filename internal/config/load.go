@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -82,10 +83,20 @@ func decoder(c *Config) *mapstructure.DecoderConfig {
 		TagName:          "koanf",
 		WeaklyTypedInput: true,
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(
+			durationsNeedAUnit,
 			mapstructure.StringToTimeDurationHookFunc(),
 			mapstructure.StringToSliceHookFunc(","),
 		),
 	}
+}
+
+// durationsNeedAUnit refuses numbers, which the decoder would take for
+// nanoseconds.
+func durationsNeedAUnit(_, to reflect.Type, value any) (any, error) {
+	if _, isText := value.(string); to == reflect.TypeFor[time.Duration]() && !isText {
+		return nil, fmt.Errorf("must be a duration with its unit, such as 15s, not %v", value)
+	}
+	return value, nil
 }
 
 // decodeFaults turns the decoder's errors, which name keys, into faults.

@@ -86,6 +86,49 @@ func TestExampleListsLoad(t *testing.T) {
 	}
 }
 
+func TestPasswordsFromFiles(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("correct horse\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := `
+mqtt:
+  broker:
+    enabled: true
+    users: [{username: edge, password_file: FILE}]
+  connections:
+  - {name: plant, url: "mqtt://a:1883", username: u, password_file: FILE, subscriptions: [{topic: t}]}
+opcua:
+  connections:
+  - name: press
+    endpoint: opc.tcp://a:4840
+    username: u
+    password_file: FILE
+    machines: [{machine_id: M1, nodes: [{node_id: "ns=1;s=A"}]}]
+`
+	if _, _, err := Load(writeFile(t, strings.ReplaceAll(text, "FILE", file)), nil); err != nil {
+		t.Error(err)
+	}
+	_, _, err := Load(writeFile(t, strings.ReplaceAll(text, "FILE", file+".missing")), nil)
+	for _, key := range []string{"mqtt.broker.users[0].password_file", "opcua.connections[0].password_file"} {
+		if err == nil || !strings.Contains(err.Error(), key+": can't be read") {
+			t.Errorf("%s is missing, which is not named: %v", key, err)
+		}
+	}
+}
+
+// A number would be read as nanoseconds.
+func TestDurationsNeedAUnit(t *testing.T) {
+	t.Parallel()
+	_, _, err := Load(writeFile(t, "server:\n  stop_timeout: 15\ndata:\n  max_future: 5\n"), nil)
+	for _, key := range []string{"server.stop_timeout", "data.max_future"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s without a unit is not named: %v", key, err)
+		}
+	}
+}
+
 func TestEnvironmentComesAfterTheFile(t *testing.T) {
 	t.Parallel()
 	c, unknown, err := Load(writeFile(t, "server:\n  listen: ':1'\n  stop_timeout: 3s\n"), []string{

@@ -109,7 +109,9 @@ func (d Data) validate() Faults {
 	return append(f, atLeast("data.queue_bytes", d.QueueBytes, d.MaxRecord)...)
 }
 
-// readSecrets fills what is given as a file.
+// readSecrets fills what is given as a file. Passwords of brokers and OPC UA
+// servers stay in their files until they are used; here those only have to be
+// readable.
 func (c *Config) readSecrets() Faults {
 	var f Faults
 	read := func(key, path string, to *string) {
@@ -125,13 +127,12 @@ func (c *Config) readSecrets() Faults {
 	}
 	read("auth.bootstrap_key_file", c.Auth.BootstrapKeyFile, &c.Auth.BootstrapKey)
 	read("store.dsn_file", c.Store.DSNFile, &c.Store.DSN)
-	for i := range c.MQTT.Broker.Users {
-		u := &c.MQTT.Broker.Users[i]
-		read(fmt.Sprintf("mqtt.broker.users[%d].password_file", i), u.PasswordFile, &u.Password)
+	var unused string
+	for i, u := range c.MQTT.Broker.Users {
+		read(fmt.Sprintf("mqtt.broker.users[%d].password_file", i), u.PasswordFile, &unused)
 	}
-	for i := range c.OPCUA.Connections {
-		o := &c.OPCUA.Connections[i]
-		read(fmt.Sprintf("opcua.connections[%d].password_file", i), o.PasswordFile, &o.Password)
+	for i, o := range c.OPCUA.Connections {
+		read(fmt.Sprintf("opcua.connections[%d].password_file", i), o.PasswordFile, &unused)
 	}
 	return f
 }
