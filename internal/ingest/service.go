@@ -188,6 +188,11 @@ func (s *Service) admit(ctx context.Context, rec *mes.Record) error {
 
 func (s *Service) checkTime(rec *mes.Record) *mes.Error {
 	ahead := rec.Time.Sub(rec.ReceivedAt)
+	// Of a repeated hour the nearest reading may be one that is still to come.
+	if ahead > s.opts.MaxFuture && !rec.AltTime.IsZero() && rec.AltTime.Before(rec.Time) {
+		rec.Time, rec.AltTime = rec.AltTime, rec.Time
+		ahead = rec.Time.Sub(rec.ReceivedAt)
+	}
 	switch {
 	case rec.Time.Before(time.UnixMicro(0)):
 		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp", Detail: "must not be before 1970"}})

@@ -441,3 +441,25 @@ func TestConflictGoesToQuarantineOrBack(t *testing.T) {
 		t.Errorf("%d applied, %d quarantined", len(s.store.applied), len(s.store.items))
 	}
 }
+
+// Half an hour before the clocks are put back, a message of the first pass comes
+// fifty minutes late: the nearest reading is still to come, and can't be meant.
+func TestRepeatedHourIsNotReadAsTheFuture(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	body := []byte(`{"site_id":"york","machine_id":"M1","timestamp":"2026-11-01T01:30:00","a":1}`)
+	meant := time.Date(2026, 11, 1, 5, 30, 0, 0, time.UTC)
+	for i, late := range []time.Duration{50 * time.Minute, time.Minute} {
+		src := ingest.Source{Origin: mes.Origin{Door: mes.DoorREST}, ReceivedAt: meant.Add(late), Answerable: true}
+		receipts, err := s.Ingest(context.Background(), decoder(t).Decode(src, body))
+		if err != nil || receipts[0].Fault != nil {
+			t.Fatalf("%s late: %v, %v", late, receipts, err)
+		}
+		if want := []mes.ReceiptStatus{mes.ReceiptCreated, mes.ReceiptDuplicate}[i]; receipts[0].Status != want {
+			t.Errorf("%s late: %s, want %s", late, receipts[0].Status, want)
+		}
+		if r := s.store.records[receipts[0].ID]; !r.Time.Equal(meant) || !r.HasFlag(mes.FlagRepeatedHour) || r.HasFlag(mes.FlagAhead) {
+			t.Errorf("%s late: stored as %s %v", late, r.Time, r.Flags)
+		}
+	}
+}

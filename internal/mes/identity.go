@@ -32,12 +32,21 @@ func (r *Record) AltID() (ID, bool) {
 // the sender gave none. Two messages with the same message id and different
 // content hashes are in conflict.
 func (r *Record) ContentHash() [32]byte {
+	if r.TimeOrigin == TimeReceipt {
+		return r.contentHash(time.Time{})
+	}
+	return r.contentHash(r.Time)
+}
+
+// HasContent tells whether sum is the content hash of the record, with the other
+// reading of its time too if there is one.
+func (r *Record) HasContent(sum [32]byte) bool {
+	return sum == r.ContentHash() || !r.AltTime.IsZero() && sum == r.contentHash(r.AltTime)
+}
+
+func (r *Record) contentHash(t time.Time) [32]byte {
 	h := make([]byte, 0, 256)
 	h = appendText(h, "plantgate content 1")
-	t := r.Time
-	if r.TimeOrigin == TimeReceipt {
-		t = time.Time{}
-	}
 	return sha256.Sum256(r.appendContent(h, t))
 }
 

@@ -51,7 +51,7 @@ func (t *tx) firstMessage(ctx context.Context, r *mes.Record, window ingest.Ledg
 	if !found || err != nil {
 		return mes.Receipt{}, false, err
 	}
-	if row.Hash != digest(r.ContentHash()) {
+	if !r.HasContent(row.Hash) {
 		return messageConflict(r.MessageID), true, nil
 	}
 	return mes.Receipt{Status: mes.ReceiptDuplicate, ID: mes.ID(row.RecordID)}, true, nil

@@ -108,6 +108,18 @@ func testMessageIDs(t *testing.T, s Store) {
 	expectCount(t, s, 3)
 }
 
+// A retry may read a local time of a repeated hour as the other occurrence.
+func testMessageIDInRepeatedHour(t *testing.T, s Store) {
+	first := message("m", "1", day, 1)
+	retry := message("m", "1", day.Add(time.Hour), 1)
+	retry.AltTime = day
+	changed := message("m", "1", day.Add(time.Hour), 2)
+	changed.AltTime = day
+	expectReceipts(t, Append(t, s, first), created(first))
+	expectReceipts(t, Append(t, s, retry, changed), duplicate(first), rejected(mes.CodeConflict))
+	expectCount(t, s, 1)
+}
+
 func keyed(r mes.Record, key string, body byte) mes.Record {
 	r.Idempotency = &mes.Idempotency{Key: key, Body: [32]byte{body}}
 	return r

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"CaseAndUnicode":         testCaseAndUnicode,
 		"Duplicates":             testDuplicates,
 		"RepeatedHour":           testRepeatedHour,
+		"RepeatedHourMessageID":  testMessageIDInRepeatedHour,
 		"MessageIDs":             testMessageIDs,
 		"IdempotencyKeys":        testIdempotencyKeys,
 		"LedgerForgets":          testLedgerForgets,
