@@ -99,7 +99,9 @@ func (d *JSONDecoder) decodeArray(src Source, body []byte) []mes.Record {
 		if len(records) == d.limits.MaxBatch {
 			return []mes.Record{d.tooMany(src, body)}
 		}
-		records = append(records, d.decodeOne(src, bytes.Clone(raw)))
+		end := dec.InputOffset()
+		// The same bytes in the body, which outlive the next read.
+		records = append(records, d.decodeOne(src, body[end-int64(len(raw)):end:end]))
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return whole(err)
@@ -139,6 +141,8 @@ func (d *JSONDecoder) decodeOne(src Source, raw []byte) mes.Record {
 		b.snapshot(n)
 	case FormatValue:
 		b.singleValue(n)
+	case FormatDataValue:
+		b.dataValue(n)
 	default:
 		b.flat(n)
 	}
@@ -148,7 +152,10 @@ func (d *JSONDecoder) decodeOne(src Source, raw []byte) mes.Record {
 // format tells the shape of a message. An object that names its machine is
 // flat, whatever else it holds.
 func format(src Source, n node) Format {
-	if f := Format(src.Origin.Format); f != FormatAuto && f != "" {
+	switch f := Format(src.Origin.Format); {
+	case f == FormatDataValue && !n.has("signals") && !n.has("node_id"):
+		// A correction by hand, in any of the other shapes.
+	case f != FormatAuto && f != "":
 		return f
 	}
 	switch {

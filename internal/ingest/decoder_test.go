@@ -174,6 +174,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	}
+	f.Add([]byte(`{"node_id":"ns=1;s=F","timestamp":"2026-11-22T10:15:00.123456Z","timestamp_origin":"server","server_timestamp":"2026-11-22T10:15:00.123456Z","status_code":1073741824,"flags":["overflow"],"signals":[{"name":"F","value":29,"unit":"kN"}]}`), "datavalue")
 	d := decoder(f)
 	f.Fuzz(func(t *testing.T, body []byte, format string) {
 		src := ingest.Source{Origin: mes.Origin{Format: format}, ReceivedAt: received}

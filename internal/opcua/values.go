@@ -11,6 +11,7 @@ import (
 
 	"github.com/gopcua/opcua/ua"
 
+	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 )
 
@@ -41,7 +42,7 @@ func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
 			Door:       mes.DoorOPCUA,
 			Connection: b.connection,
 			Address:    b.nodeID,
-			Format:     "datavalue",
+			Format:     string(ingest.FormatDataValue),
 		},
 	}
 	r.Time, r.TimeOrigin, r.ServerTime = times(dv)

@@ -1,0 +1,111 @@
+package ingest
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// FormatDataValue is the form in which quarantine keeps an OPC UA value: it comes
+// as no text, so that of the record is kept, exactly enough to replay it.
+const FormatDataValue Format = "datavalue"
+
+// dataValue is a record that came without a text. What the door knew (site,
+// machine, data type) stands beside it, so that a replay can correct it.
+type dataValue struct {
+	NodeID          string            `json:"node_id"`
+	Timestamp       string            `json:"timestamp,omitempty"`
+	TimestampOrigin mes.TimeOrigin    `json:"timestamp_origin"`
+	ServerTimestamp string            `json:"server_timestamp,omitempty"`
+	StatusCode      mes.StatusCode    `json:"status_code"`
+	Status          mes.Status        `json:"status,omitempty"`
+	Flags           []mes.Flag        `json:"flags,omitempty"`
+	Signals         []dataValueSignal `json:"signals"`
+}
+
+type dataValueSignal struct {
+	Name  string    `json:"name"`
+	Value mes.Value `json:"value"`
+	Unit  string    `json:"unit,omitempty"`
+}
+
+// encodeDataValue returns the text of a record that came without one.
+func encodeDataValue(r *mes.Record) []byte {
+	v := dataValue{
+		NodeID: r.Origin.Address, TimestampOrigin: r.TimeOrigin, ServerTimestamp: timeText(r.ServerTime),
+		StatusCode: r.StatusCode, Status: r.Status,
+	}
+	if r.TimeOrigin != mes.TimeReceipt {
+		v.Timestamp = timeText(r.Time)
+	}
+	if r.HasFlag(mes.FlagOverflow) {
+		v.Flags = []mes.Flag{mes.FlagOverflow}
+	}
+	for _, s := range r.Signals {
+		v.Signals = append(v.Signals, dataValueSignal(s))
+	}
+	text, _ := json.Marshal(v) // texts, numbers and canonical JSON
+	return text
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// dataValue reads what encodeDataValue wrote.
+func (b *builder) dataValue(n node) {
+	signals, _ := n.member("signals")
+	if signals.kind != '[' {
+		b.fault("", "the value has no form as a signal; replay it with a payload that has")
+		return
+	}
+	b.reserved(n, b.utcZone)
+	if m, ok := n.member("timestamp_origin"); ok && m.text == string(mes.TimeServer) && !b.rec.Time.IsZero() {
+		b.rec.TimeOrigin = mes.TimeServer
+	}
+	if m, ok := n.member("server_timestamp"); ok {
+		t, err := parseTimestamp(m, time.UTC, b.src.ReceivedAt)
+		if err != nil {
+			b.fault("/server_timestamp", "%s", err.Error())
+		}
+		b.rec.ServerTime = t.time
+	}
+	if m, ok := n.member("status_code"); ok {
+		code, err := strconv.ParseUint(m.text, 10, 32)
+		if err != nil {
+			b.fault("/status_code", "must be a whole number of 32 bits")
+		}
+		b.rec.StatusCode = mes.StatusCode(code)
+	}
+	if m, ok := n.member("flags"); ok {
+		for _, flag := range m.items {
+			if flag.text == string(mes.FlagOverflow) {
+				b.rec.Flags = append(b.rec.Flags, mes.FlagOverflow)
+			}
+		}
+	}
+	for i, s := range signals.items {
+		b.dataValueSignal("/signals/"+strconv.Itoa(i), s)
+	}
+}
+
+func (b *builder) dataValueSignal(pointer string, n node) {
+	var name, unit string
+	if m, ok := n.member("name"); ok {
+		b.text(pointer+"/name", m, &name)
+	}
+	if m, ok := n.member("unit"); ok {
+		b.text(pointer+"/unit", m, &unit)
+	}
+	value, ok := n.member("value")
+	if name == "" || !ok {
+		b.fault(pointer, "must be an object with name and value")
+		return
+	}
+	b.signals(name, pointer+"/value", value, unit)
+}
