@@ -24,8 +24,8 @@ const defaultBodyTimeout = 60 * time.Second
 // time. Their records take several times as much.
 const bodyMemory = 4
 
-// freeBody is how much of every body is not counted, in bytes, so that ordinary
-// readings find room however many large bodies there are.
+// freeBody is how much of every body's buffers is not counted, in bytes, so that
+// ordinary readings find room however many large bodies there are.
 const freeBody = 64 << 10
 
 // bodyAllowanceOfRequest is the name under which a request's allowance is kept.
@@ -43,7 +43,7 @@ type allowance struct {
 	budget *budget
 	// limit is the largest body of the route, in either form.
 	limit int64
-	// size is what the request has read, taken the part of it that counts.
+	// size is of the request's buffers, taken the part of it that counts.
 	size, taken int64
 }
 
@@ -93,7 +93,7 @@ func (a *API) readBody(c echo.Context) ([]byte, error) {
 	// Writers without deadlines (recorders) are no reason to fail.
 	control := http.NewResponseController(c.Response().Writer)
 	_ = control.SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
-	raw, err := mine.read(r.Body)
+	raw, err := mine.read(r.Body, r.ContentLength)
 	if err != nil {
 		return nil, a.bodyError(err, mine.limit)
 	}
@@ -113,28 +113,40 @@ var (
 	errBusy     = mes.Errorf(mes.CodeUnavailable, "too many large requests at the same time")
 )
 
-// read returns everything that r holds, within the limit and the allowance.
-func (a *allowance) read(r io.Reader) ([]byte, error) {
-	var b bytes.Buffer
-	_, err := b.ReadFrom(&allowedReader{r: io.LimitReader(r, a.limit+1), allowance: a})
-	if err == nil && int64(b.Len()) > a.limit {
-		err = errTooLarge
+// read returns everything that r holds, within the limit and the allowance;
+// expected is how many bytes are said to come, or -1.
+func (a *allowance) read(r io.Reader, expected int64) ([]byte, error) {
+	var b []byte
+	for {
+		if have := int64(len(b)); len(b) == cap(b) {
+			room := a.room(have, expected)
+			if !a.take(room - have) {
+				return nil, errBusy
+			}
+			b = append(make([]byte, 0, room), b...)
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > a.limit:
+			return nil, errTooLarge
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	return b.Bytes(), err
 }
 
-// allowedReader takes from the allowance what it reads.
-type allowedReader struct {
-	r         io.Reader
-	allowance *allowance
-}
-
-func (r *allowedReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if n > 0 && !r.allowance.take(int64(n)) {
-		return n, errBusy
+// room is how large a buffer that is full at have bytes is made. It grows by
+// factors, and to what is said to come once a part of that is there: memory
+// follows what was sent, not what was promised. One byte more shows the end.
+func (a *allowance) room(have, expected int64) int64 {
+	const least, factor = 512, 4
+	if expected >= have && expected <= max(factor*have, least) {
+		return expected + 1
 	}
-	return n, err
+	return min(max(factor*have, least), a.limit+1)
 }
 
 func (a *allowance) decompress(raw []byte) ([]byte, error) {
@@ -142,7 +154,7 @@ func (a *allowance) decompress(raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, mes.Errorf(mes.CodeMalformed, "the body is not gzip, as its Content-Encoding says")
 	}
-	body, err := a.read(z)
+	body, err := a.read(z, -1)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return nil, tooLarge(a.limit)

@@ -130,23 +130,31 @@ func TestBodiesInMemoryAreBounded(t *testing.T) {
 	b := &budget{limit: 100}
 	take := func() *allowance { return &allowance{budget: b, limit: large} }
 	first, second, small := take(), take(), take()
-	if body, err := first.read(strings.NewReader(strings.Repeat("x", large))); err != nil || len(body) != large {
+	if body, err := first.read(strings.NewReader(strings.Repeat("x", large)), -1); err != nil || len(body) != large {
 		t.Fatalf("%d bytes, %v", len(body), err)
 	}
-	if _, err := second.read(strings.NewReader(strings.Repeat("x", large))); mes.ErrorCode(err) != mes.CodeUnavailable {
+	if _, err := second.read(strings.NewReader(strings.Repeat("x", large)), -1); mes.ErrorCode(err) != mes.CodeUnavailable {
 		t.Errorf("over the budget: %v", err)
 	}
-	if _, err := small.read(strings.NewReader(strings.Repeat("x", freeBody))); err != nil {
+	if _, err := small.read(strings.NewReader(strings.Repeat("x", freeBody/8)), -1); err != nil {
 		t.Errorf("a small body while the budget is full: %v", err)
 	}
 	small.giveBack()
 	second.giveBack()
 	first.giveBack()
 	third := take()
-	if _, err := third.read(strings.NewReader(strings.Repeat("x", large))); err != nil {
+	if _, err := third.read(strings.NewReader(strings.Repeat("x", large)), -1); err != nil {
 		t.Errorf("after it was given back: %v", err)
 	}
 	third.giveBack()
+	fourth := take()
+	for _, expected := range []int64{large, large - 1, large + 1, 0, 1} { // what was said may be wrong
+		if body, err := fourth.read(strings.NewReader(strings.Repeat("x", large)), expected); err != nil || len(body) != large {
+			t.Errorf("expected %d: %d bytes, %v", expected, len(body), err)
+		}
+		fourth.giveBack()
+		fourth = take()
+	}
 	if used := b.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still taken", used)
 	}

@@ -107,6 +107,9 @@ func hostileBodies(t *testing.T) []hostileBody {
 		id("right-to-left override in the id", `M1\u202e`, 422),
 		id("long id", strings.Repeat("M", 10_000), 422),
 		id("empty id", "", 422),
+		{"id is null", `{"machine_id":null,"x":1}`, nil, 422, "/machine_id", ""},
+		{"id is a number", `{"machine_id":7,"x":1}`, nil, 422, "/machine_id", ""},
+		{"id is an object", `{"machine_id":{"$ne":null},"x":1}`, nil, 422, "/machine_id", ""},
 		// Strange but right: an id is any printable text.
 		id("SQL in the id", "M1'; DROP TABLE record; --", 201),
 		id("template in the id", "${jndi:ldap:x} {{7*7}} %s%n", 201),
@@ -251,7 +254,8 @@ func (e endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// zeros returns n zero bytes in gzip: about a thousandth of them.
+// zeros returns n zero bytes in gzip: about a thousandth of them. Several one
+// after the other are gzip too (RFC 1952, 2.2).
 func zeros(t *testing.T, n int64) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -276,9 +280,10 @@ func largest(i int) (body io.Reader, headers []string) {
 		return strings.NewReader("[" + strings.Repeat(record, 9999) + record[:len(record)-1] + "]"), nil
 	case 1: // one record too large
 		return io.MultiReader(strings.NewReader(`{"machine_id":"M1","x":"`), io.LimitReader(endless('x'), size-30), strings.NewReader(`"}`)), nil
-	case 2: // records full of tiny values
-		record := `{"machine_id":"M1","timestamp":"bad","x":[` + strings.Repeat("0,", 120_000) + `0]},`
-		return strings.NewReader("[" + strings.Repeat(record, 60) + record[:len(record)-1] + "]"), nil
+	case 2: // some records full of tiny values
+		tiny := `{"machine_id":"M1","timestamp":"bad","x":[` + strings.Repeat("0,", 120_000) + `0]}`
+		plain := `,{"machine_id":"M1","timestamp":"bad","x":"` + strings.Repeat("x", 240_000) + `"},`
+		return strings.NewReader("[" + strings.Repeat(tiny+plain+tiny+strings.Repeat(plain[1:], 5), 8) + tiny + "]"), nil
 	default:
 		line := `{"machine_id":"M1","timestamp":"bad","y":` + strings.Repeat(" ", 1600) + "1}\n"
 		return strings.NewReader(strings.Repeat(line, 9999)), []string{"Content-Type", "application/x-ndjson"}
