@@ -31,7 +31,7 @@ const (
 const apiKey = "crash-test-bootstrap-key"
 
 // plant is a server with a data folder and an address of its own, which it keeps
-// over restarts, and the driver that writes to it through a real broker.
+// over restarts, and the driver that writes to it by REST and MQTT.
 type plant struct {
 	*driver
 	program Program
@@ -43,29 +43,24 @@ type plant struct {
 	killedStarts int
 }
 
-// openPlant starts a broker and a server.
-func openPlant(t *testing.T, binary string, start func(testing.TB) *brokertest.Broker) *plant {
+// openPlant starts a broker and a server; without a broker publishers come to the
+// server's own.
+func openPlant(t *testing.T, binary string, broker func(testing.TB) *brokertest.Broker) *plant {
 	t.Helper()
 	seed := number(t, "PLANTGATE_TEST_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("PLANTGATE_TEST_SEED=%d repeats the moments of the kills", seed)
-	broker, folder := start(t), t.TempDir()
-	port := freePort(t)
+	folder, port := t.TempDir(), freePort(t)
+	access, section := ownBroker(t)
+	if broker != nil {
+		access, section = realBroker(broker(t))
+	}
 	configuration := fmt.Sprintf(`
 server: {listen: "127.0.0.1:%d"}
 auth: {bootstrap_key: %s}
 metrics: {listen: ""}
 log: {level: warn}
 mqtt:
-  connections:
-  - name: plant
-    url: mqtt://%s
-    client_id: plantgate-crash
-    username: %s
-    password: %s
-    keep_alive: 10s
-    subscriptions:
-    - {topic: "crash/{machine}", format: flat}
-`, port, apiKey, broker.Addr(), broker.Username, broker.Password)
+%s`, port, apiKey, section)
 	file := filepath.Join(folder, "plantgate.yaml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
@@ -74,7 +69,7 @@ mqtt:
 		program: Program{Path: binary, Folder: folder, Args: []string{"serve", "--config", file}},
 		random:  rand.New(rand.NewPCG(seed, 0)), patience: time.Minute,
 	}
-	p.driver = &driver{t: t, url: fmt.Sprintf("https://127.0.0.1:%d", port), key: apiKey, broker: broker, ledger: newLedger()}
+	p.driver = &driver{t: t, url: fmt.Sprintf("https://127.0.0.1:%d", port), key: apiKey, broker: access, ledger: newLedger()}
 	t.Cleanup(func() {
 		if err := p.process.Kill(); err != nil {
 			t.Error(err)
@@ -92,15 +87,44 @@ mqtt:
 	return p
 }
 
+// realBroker is the configuration of a permanent connection.
+func realBroker(b *brokertest.Broker) (brokerAccess, string) {
+	return brokerAccess{b.URL(), b.Username, b.Password}, fmt.Sprintf(`
+  connections:
+  - name: plant
+    url: mqtt://%s
+    client_id: plantgate-crash
+    username: %s
+    password: %s
+    keep_alive: 10s
+    subscriptions:
+    - {topic: "crash/{machine}", format: flat}
+`, b.Addr(), b.Username, b.Password)
+}
+
+// ownBroker is the configuration of the server's own broker.
+func ownBroker(t *testing.T) (brokerAccess, string) {
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	return brokerAccess{"tcp://" + address, "plant", "plant-secret"}, fmt.Sprintf(`
+  broker:
+    enabled: true
+    listen: %s
+    users:
+    - {username: plant, password: plant-secret}
+    subscriptions:
+    - {topic: "crash/{machine}", format: flat}
+`, address)
+}
+
 // awaitSession publishes one record until it is stored: before the first
 // subscription the broker keeps nothing.
 func (p *plant) awaitSession() {
 	p.t.Helper()
-	client := p.connect("driver-first")
-	defer client.Disconnect(250)
+	first := &publisher{d: p.driver, clientID: "driver-first"}
+	defer first.close()
 	topic, body, n := p.message("FIRST")
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		p.publish(client, topic, body)
+		first.publish(topic, body)
 		var page struct{ Items []storedRecord }
 		if err := p.get("/data", url.Values{"source": {"mqtt"}}, &page); err == nil && len(page.Items) > 0 {
 			p.ledger.ack(n, "")
@@ -165,7 +189,7 @@ func TestKill(t *testing.T) {
 	binary := build(t)
 	kills := int(number(t, "PLANTGATE_TEST_KILLS", shortKills))
 	for name, broker := range map[string]func(testing.TB) *brokertest.Broker{
-		"mosquitto": brokertest.Mosquitto, "rabbitmq": brokertest.RabbitMQ,
+		"mosquitto": brokertest.Mosquitto, "rabbitmq": brokertest.RabbitMQ, "own": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +212,12 @@ func TestKill(t *testing.T) {
 			if err := verifyFile(filepath.Join(p.program.Folder, "data", "plantgate.db"), len(found)); err != nil {
 				t.Error(err)
 			}
-			t.Logf("%d kills, %d of them while the server started, in %s: %d records sent, %d acknowledged by REST and %d by the broker, %d stored",
+			for _, door := range []string{"rest", "mqtt"} {
+				if acked := p.ledger.acked(door); acked < 10*kills {
+					t.Errorf("only %d records were acknowledged by %s: the kills hit little", acked, door)
+				}
+			}
+			t.Logf("%d kills, %d of them while the server started, in %s: %d records sent, %d acknowledged by REST and %d by MQTT, %d stored",
 				kills, p.killedStarts, time.Since(begun).Round(time.Second), len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found))
 		})
 	}

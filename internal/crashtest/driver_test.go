@@ -14,10 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	paho "github.com/eclipse/paho.mqtt.golang"
-
-	"plantgate/internal/mqtt/brokertest"
 )
 
 // Pace of the driver.
@@ -26,8 +22,6 @@ const (
 	retryPause = 20 * time.Millisecond
 	// ownPause lies between two records of a client.
 	ownPause = 5 * time.Millisecond
-	// pubackTimeout is how long a publisher waits for the broker.
-	pubackTimeout = 10 * time.Second
 )
 
 // sharedMachine is written by every REST client.
@@ -40,7 +34,7 @@ type driver struct {
 	url    string
 	key    string
 	client *http.Client
-	broker *brokertest.Broker
+	broker brokerAccess
 	ledger *ledger
 }
 
@@ -164,48 +158,4 @@ func (d *driver) send(body string, header http.Header, count int) ([]string, err
 		return nil, fmt.Errorf("%d ids for %d records", len(ids), count)
 	}
 	return ids, nil
-}
-
-// publishAll publishes until ctx ends.
-func (d *driver) publishAll(ctx context.Context, i int) {
-	client := d.connect(fmt.Sprintf("driver-%d", i))
-	defer client.Disconnect(250)
-	for ctx.Err() == nil {
-		topic, body, n := d.message(fmt.Sprintf("MQTT-%d", i))
-		d.publish(client, topic, body)
-		d.ledger.ack(n, "")
-		if n%10 == 0 { // as the broker may
-			d.publish(client, topic, body)
-		}
-		time.Sleep(ownPause)
-	}
-}
-
-// connect returns a client of the broker, which is never away.
-func (d *driver) connect(clientID string) paho.Client {
-	client := paho.NewClient(paho.NewClientOptions().AddBroker(d.broker.URL()).SetClientID(clientID).
-		SetUsername(d.broker.Username).SetPassword(d.broker.Password).SetProtocolVersion(4).SetCleanSession(false))
-	if token := client.Connect(); !token.WaitTimeout(pubackTimeout) || token.Error() != nil {
-		d.t.Errorf("%s does not reach the broker: %v", clientID, token.Error())
-	}
-	return client
-}
-
-// message composes a record that has the same id however often it arrives.
-func (d *driver) message(machine string) (topic, body string, n int) {
-	at := time.Now().UTC().Truncate(time.Microsecond)
-	n = d.ledger.begin(entry{machine: machine, door: "mqtt", time: at})
-	return "crash/" + machine, fmt.Sprintf(`{"timestamp":%q,"n":%d}`, at.Format(time.RFC3339Nano), n), n
-}
-
-// publish publishes with QoS 1 and repeats, the same bytes, until the broker has
-// acknowledged: from then on the record must reach the store.
-func (d *driver) publish(client paho.Client, topic, body string) {
-	for {
-		token := client.Publish(topic, 1, false, body)
-		if token.WaitTimeout(pubackTimeout) && token.Error() == nil {
-			return
-		}
-		time.Sleep(retryPause)
-	}
 }

@@ -14,24 +14,15 @@ import (
 
 // redKills and redLife are enough to find each fault many times over.
 const (
-	redKills = 5
+	redKills = 8
 	redLife  = 600 * time.Millisecond
 )
 
-// TestFaultsAreFound runs programs that break their promises: one acknowledges
-// 50 ms before it commits, one gives each arrival an id of its own. The test of
-// the kills must find what they lose and double, through both doors.
-func TestFaultsAreFound(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		change edit
-		faults func(report) []string
-	}{
-		"acknowledged before the commit": {
-			edit{
-				"internal/ingest/writer.go",
-				"	return tx.ApplyRecords(ctx, fresh(records, receipts))\n",
-				`	if err := tx.ApplyRecords(ctx, fresh(records, receipts)); err != nil {
+// ackFirst acknowledges 50 ms before the commit.
+var ackFirst = edit{
+	"internal/ingest/writer.go",
+	"	return tx.ApplyRecords(ctx, fresh(records, receipts))\n",
+	`	if err := tx.ApplyRecords(ctx, fresh(records, receipts)); err != nil {
 		return err
 	}
 	for _, j := range jobs {
@@ -42,17 +33,29 @@ func TestFaultsAreFound(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	return nil
 `,
-			},
-			func(r report) []string { return r.lost },
-		},
-		"a new id for each arrival": {
-			edit{"internal/mes/identity.go", "	r.ID = r.identity(r.Time, receiver)\n", "	r.ID = NewID()\n"},
-			func(r report) []string { return r.doubled },
-		},
+}
+
+// newIDs gives each arrival an id of its own.
+var newIDs = edit{"internal/mes/identity.go", "	r.ID = r.identity(r.Time, receiver)\n", "	r.ID = NewID()\n"}
+
+// TestFaultsAreFound runs programs that break their promises. The test of the
+// kills must find what they lose and double, through every door.
+func TestFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	lost := func(r report) []string { return r.lost }
+	doubled := func(r report) []string { return r.doubled }
+	for name, test := range map[string]struct {
+		change edit
+		broker func(testing.TB) *brokertest.Broker
+		faults func(report) []string
+	}{
+		"acknowledged before the commit": {ackFirst, brokertest.Mosquitto, lost},
+		"the same with the own broker":   {ackFirst, nil, lost},
+		"a new id for each arrival":      {newIDs, brokertest.Mosquitto, doubled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := openPlant(t, build(t, test.change), brokertest.Mosquitto)
+			p := openPlant(t, build(t, test.change), test.broker)
 			// What was lost never comes, so that waiting for it only takes time.
 			p.patience = 2 * time.Second
 			p.crash(redKills, redLife)
