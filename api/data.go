@@ -115,7 +115,7 @@ func (a *API) postData(c echo.Context) error {
 	if fault := wholeFault(records, body, format); fault != nil {
 		return fault
 	}
-	keepToLimit(records, key)
+	a.keepToLimit(records, key)
 	setIdempotency(records, key, idempotencyKey, body)
 	receipts, err := a.deps.Ingester.Ingest(c.Request().Context(), records)
 	if err != nil {
@@ -195,12 +195,17 @@ func wholeFault(records []mes.Record, body []byte, format ingest.Format) error {
 }
 
 // keepToLimit faults records of sites and machines that the key is not bound to.
-func keepToLimit(records []mes.Record, key *mes.APIKey) {
+// Nothing of a caller's goes to the quarantine of others either.
+func (a *API) keepToLimit(records []mes.Record, key *mes.APIKey) {
 	for i := range records {
 		r := &records[i]
-		if r.Fault == nil && !key.Limit.Allows(r.SiteID, r.MachineID) {
+		if key.Limit.Allows(r.SiteID, r.MachineID) {
+			continue
+		}
+		if r.Fault == nil {
 			r.Fault = mes.Errorf(mes.CodeForbidden, "the API key may not write machine %q of site %q", r.MachineID, r.SiteID)
 		}
+		r.SiteID, r.MachineID = a.homeSite(key), ""
 	}
 }
 

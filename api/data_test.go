@@ -304,3 +304,45 @@ func TestIngestFailures(t *testing.T) {
 		})
 	}
 }
+
+// A faulty message of a batch shows to the keys of whom it names, and to nobody
+// else; one that the sender may not write stays with the sender's site.
+func TestQuarantineBelongsToWhomTheMessageNames(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	both := mes.Scope{Sites: []string{"pune", "main"}}
+	reader := func(site, machine string) string {
+		limit := mes.Scope{Sites: []string{site}}
+		if machine != "" {
+			limit.Machines = []string{machine}
+		}
+		return f.key(limit, mes.ScopeDataRead)
+	}
+	for name, c := range map[string]struct {
+		sender       string
+		body         string
+		seen, unseen string
+	}{
+		"bad status": {
+			f.key(both, mes.ScopeDataWrite), `[{"machine_id":"pune~M1","status":"secret"}]`,
+			reader("pune", "M1"), reader("main", ""),
+		},
+		"forbidden": {
+			f.key(mes.Scope{Sites: []string{"main"}}, mes.ScopeDataWrite), `[{"machine_id":"pune~M1","a":1}]`,
+			reader("main", ""), reader("pune", ""),
+		},
+		"bad and forbidden": {
+			f.key(mes.Scope{Sites: []string{"main"}}, mes.ScopeDataWrite), `[{"machine_id":"pune~M1","status":"secret"}]`,
+			reader("main", ""), reader("pune", ""),
+		},
+	} {
+		r := f.do(call{method: http.MethodPost, path: "/data", key: c.sender, body: c.body, invalid: true}).want(http.StatusMultiStatus)
+		id := into[object](r)["items"].([]any)[0].(object)["id"].(string)
+		if r := f.do(call{path: "/api/v1/quarantine/" + id, key: c.seen}); r.status != http.StatusOK {
+			t.Errorf("%s: hidden from its own site: %d", name, r.status)
+		}
+		if r := f.do(call{path: "/api/v1/quarantine/" + id, key: c.unseen}); r.status != http.StatusNotFound {
+			t.Errorf("%s: another site reads %s", name, r.body)
+		}
+	}
+}

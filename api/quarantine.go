@@ -38,7 +38,7 @@ type quarantineBody struct {
 	Source     sourceBody `json:"source" validate:"required"`
 	// Format that the message was read by.
 	Format string `json:"format,omitempty" example:"auto"`
-	// Site, machine and data type, as far as they were known without reading it.
+	// Site, machine and data type, as far as they are known.
 	SiteID    string     `json:"site_id,omitempty" example:"main"`
 	MachineID string     `json:"machine_id,omitempty" example:"M001"`
 	DataType  string     `json:"data_type,omitempty" enums:"Telemetry,Production,Quality,Event,State" example:"Telemetry"`

@@ -56,9 +56,22 @@ func (b *builder) record() mes.Record {
 		b.addUnreported(invalid.Fields)
 	}
 	if fault := mes.Invalid(b.faults); fault != nil {
-		return faulty(b.src, b.raw, fault)
+		return faulty(b.named(), b.raw, fault)
 	}
 	return b.rec
+}
+
+// named is the source with the site and the machine that a faulty message names,
+// so that quarantine shows it to those who may see these.
+func (b *builder) named() Source {
+	src := b.src
+	if mes.CheckID(b.rec.SiteID) == nil {
+		src.SiteID = b.rec.SiteID
+	}
+	if mes.CheckID(b.rec.MachineID) == nil {
+		src.MachineID = b.rec.MachineID
+	}
+	return src
 }
 
 // addUnreported adds faults of members that were not already found faulty.

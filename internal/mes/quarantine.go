@@ -19,8 +19,9 @@ type QuarantineItem struct {
 	State      QuarantineState
 	ReceivedAt time.Time
 	Origin     Origin
-	// SiteID, MachineID and DataType are what the door knew of the message
-	// without reading it (the topic binding, the key); "" where it knew nothing.
+	// SiteID, MachineID and DataType are what is known of the message: what it
+	// says where that can be read, else what the door knew (the topic binding,
+	// the key); "" where nothing is known.
 	SiteID    string
 	MachineID string
 	DataType  DataType
