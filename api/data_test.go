@@ -346,3 +346,22 @@ func TestQuarantineBelongsToWhomTheMessageNames(t *testing.T) {
 		}
 	}
 }
+
+// The same Idempotency-Key with another body is an error of the whole request:
+// nothing of it is stored, whatever else the batch holds.
+func TestIdempotencyKeyWithAnotherBatch(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	post := func(body string) reply {
+		return f.do(call{method: http.MethodPost, path: "/data", body: body, header: map[string]string{"Idempotency-Key": "k"}})
+	}
+	post(`[{"machine_id":"M1","a":1}]`).want(http.StatusCreated)
+	post(`[{"machine_id":"M1","a":1},{"machine_id":"M1","a":2}]`).want(http.StatusUnprocessableEntity)
+	post(`[{"machine_id":"M1","a":3}]`).want(http.StatusUnprocessableEntity)
+	post(`[{"machine_id":"M1","a":1}]`).want(http.StatusCreated)
+	for path, want := range map[string]int{"/data": 1, "/api/v1/quarantine": 0} {
+		if items := into[object](f.do(call{path: path}))["items"].([]any); len(items) != want {
+			t.Errorf("%s holds %d items, want %d", path, len(items), want)
+		}
+	}
+}

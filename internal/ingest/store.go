@@ -31,7 +31,7 @@ type Tx interface {
 	//     else ReceiptRejected with a fault of CodeConflict;
 	//   - a record whose idempotency key arrived after ledger.KeysSince: the first
 	//     receipt again if the body is the same, else ReceiptRejected with a fault
-	//     of CodeInvalid.
+	//     of CodeInvalid that wraps mes.ErrKeyReused.
 	// Records of the same call see each other.
 	AppendRecords(ctx context.Context, records []mes.Record, ledger LedgerWindow) ([]mes.Receipt, error)
 	// ApplyRecords does what follows from new records: it registers equipment

@@ -131,7 +131,10 @@ func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	if err != nil {
 		return err
 	}
-	items := s.distribute(jobs, receipts)
+	items, err := s.distribute(jobs, receipts)
+	if err != nil {
+		return err
+	}
 	if err := tx.AppendQuarantine(ctx, items); err != nil {
 		return err
 	}
@@ -143,8 +146,9 @@ func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 
 // distribute gives each job its receipts, and returns what goes to quarantine:
 // what the jobs brought for it and what the store would not take. It may run
-// more than once for a job, when a group is tried again.
-func (s *Service) distribute(jobs []*job, receipts []mes.Receipt) []mes.QuarantineItem {
+// more than once for a job, when a group is tried again. It fails for a request
+// that uses the idempotency key of another: nothing of that may be stored.
+func (s *Service) distribute(jobs []*job, receipts []mes.Receipt) ([]mes.QuarantineItem, error) {
 	var items []mes.QuarantineItem
 	next := 0
 	for _, j := range jobs {
@@ -153,6 +157,10 @@ func (s *Service) distribute(jobs []*job, receipts []mes.Receipt) []mes.Quaranti
 			receipt := receipts[next]
 			next++
 			j.receipts[i] = receipt
+			if receipt.Fault != nil && errors.Is(receipt.Fault, mes.ErrKeyReused) {
+				j.items = brought
+				return nil, receipt.Fault
+			}
 			if receipt.Status == mes.ReceiptRejected && !j.records[i].Answerable {
 				j.quarantine(i, &j.records[i], receipt.Fault)
 			}
@@ -160,7 +168,7 @@ func (s *Service) distribute(jobs []*job, receipts []mes.Receipt) []mes.Quaranti
 		items = append(items, j.items...)
 		j.items = brought
 	}
-	return items
+	return items, nil
 }
 
 // resolve closes the quarantined items of replays that went well.

@@ -33,6 +33,10 @@ const (
 // succeeds would prove nothing.
 var ErrDurability = errors.New("the store could not make data durable")
 
+// ErrKeyReused is in the chain of the fault of a record whose idempotency key came
+// before with another body. It is a fault of the whole request.
+var ErrKeyReused = errors.New("the Idempotency-Key was used before with another body")
+
 // FieldError names one member of the input and what was expected of it.
 type FieldError struct {
 	// Pointer is a JSON pointer (RFC 6901) into the input; "" is the whole of it.

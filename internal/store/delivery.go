@@ -38,8 +38,7 @@ func (t *tx) firstAnswer(ctx context.Context, key *mes.Idempotency, window inges
 		return mes.Receipt{}, false, err
 	}
 	if row.Hash != key.Body {
-		return mes.Receipt{Status: mes.ReceiptRejected, Fault: mes.Errorf(mes.CodeInvalid,
-			"the Idempotency-Key was used before with another body")}, true, nil
+		return mes.Receipt{Status: mes.ReceiptRejected, Fault: mes.Errorf(mes.CodeInvalid, "%w", mes.ErrKeyReused)}, true, nil
 	}
 	return mes.Receipt{Status: row.Status, ID: mes.ID(row.RecordID), Repeated: true}, true, nil
 }
