@@ -76,16 +76,20 @@ func (b *builder) named() Source {
 
 // addUnreported adds faults of members that were not already found faulty.
 func (b *builder) addUnreported(fields []mes.FieldError) {
+	known := make(map[string]bool, len(b.faults)+len(fields))
+	for _, f := range b.faults {
+		known[f.Pointer] = true
+	}
 	for _, f := range fields {
 		if f.Pointer == "/machine_id" {
 			f.Pointer = b.machinePointer
 		}
-		known := slices.ContainsFunc(b.faults, func(k mes.FieldError) bool {
-			return k.Pointer == f.Pointer || f.Pointer == ""
-		})
-		if !known {
-			b.faults = append(b.faults, f)
+		// A fault of the whole message may come from those of its members.
+		if known[f.Pointer] || f.Pointer == "" && len(b.faults) > 0 {
+			continue
 		}
+		known[f.Pointer] = true
+		b.faults = append(b.faults, f)
 	}
 }
 
@@ -325,6 +329,12 @@ func (b *builder) utcZone() *time.Location {
 // signals adds the value, or, of an object, its members with dotted names.
 func (b *builder) signals(name, pointer string, n node, unit string) {
 	if n.kind == '{' {
+		if len(name) > mes.MaxSignalNameLength {
+			// Told once: in front of each of its members it would take up far more
+			// than the message.
+			b.fault(pointer, "the name of a signal has at most %d bytes, with those of the objects that it is in", mes.MaxSignalNameLength)
+			return
+		}
 		for _, m := range n.members {
 			b.signals(name+"."+m.name, pointer+mes.Pointer(m.name), m.value, unit)
 		}
