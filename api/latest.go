@@ -97,14 +97,20 @@ func (a *API) listEquipmentLatest(c echo.Context) error {
 
 func (a *API) answerLatest(c echo.Context, q *query, filter mes.LatestFilter) error {
 	limit := q.limit()
-	filter.Limit = limit + 1
 	if p := cursorOf[latestPosition](q); p != nil {
 		filter.AfterSiteID, filter.AfterMachineID, filter.AfterSignalID = p.SiteID, p.MachineID, p.Signal
 	}
 	if err := q.err(); err != nil {
 		return err
 	}
-	found, err := a.deps.Store.Latest(c.Request().Context(), filter)
+	size := func(l mes.Latest) int { return len(l.Signal.Value.Text()) }
+	found, limit, err := readPage(limit, size, func(last *mes.Latest, n int) ([]mes.Latest, error) {
+		if last != nil {
+			filter.AfterSiteID, filter.AfterMachineID, filter.AfterSignalID = last.SiteID, last.MachineID, last.Signal.Name
+		}
+		filter.Limit = n
+		return a.deps.Store.Latest(c.Request().Context(), filter)
+	})
 	if err != nil {
 		return err
 	}

@@ -288,3 +288,39 @@ func TestReplayKeepsToTheKeysMachines(t *testing.T) {
 	f.do(call{method: "POST", path: path + "/replay", key: bound, body: `{"payload":{"machine_id":"M1","site_id":"pune","x":1}}`}).wantProblem(http.StatusForbidden)
 	f.do(call{method: "POST", path: path + "/replay", key: bound, body: `{"payload":{"machine_id":"M1","x":1}}`}).want(http.StatusOK)
 }
+
+// A page of large records ends early, so that readers can't fill the memory, and
+// the list goes on where it ended.
+func TestPagesOfLargeRecordsEndEarly(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const records, size = 60, 250_000
+	text := strings.Repeat("x", size)
+	for i := range records {
+		body := fmt.Sprintf(`{"machine_id":"M1","timestamp":"2026-11-22T10:15:%02dZ","s%02d":"%s"}`, i, i, text)
+		f.do(call{method: http.MethodPost, path: "/data", body: body}).want(http.StatusCreated)
+	}
+	for _, path := range []string{"/data?order=asc&limit=1000", "/api/v1/equipment/M1/latest?limit=1000"} {
+		seen := map[string]bool{}
+		pages, cursor := 0, ""
+		for {
+			r := f.do(call{path: path + cursor}).want(http.StatusOK)
+			if len(r.body) > 20<<20 {
+				t.Fatalf("%s: a page of %d bytes", path, len(r.body))
+			}
+			pages++
+			page := into[object](r)
+			for _, item := range page["items"].([]any) {
+				o := item.(object)
+				seen[fmt.Sprint(o["timestamp"], o["signal"])] = true
+			}
+			if page["next_cursor"] == nil {
+				break
+			}
+			cursor = "&cursor=" + page["next_cursor"].(string)
+		}
+		if len(seen) != records || pages < 2 {
+			t.Errorf("%s: %d items on %d pages, want %d on several", path, len(seen), pages, records)
+		}
+	}
+}

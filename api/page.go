@@ -77,6 +77,40 @@ func encodeCursor[P any](q *query, position P) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(raw), err
 }
 
+// Bounds of a page besides its limit, so that large records can't fill the memory:
+// how many are read at once, and the bytes after which a page ends.
+const (
+	maxRead = 50
+	maxPage = 8 << 20
+)
+
+// readPage reads what a page of the limit shows, and one more if the list goes on.
+// It returns the limit that the size of the items leaves of the one given. read
+// returns at most n items that stand after last, which is nil at the beginning.
+func readPage[S any](limit int, size func(S) int, read func(last *S, n int) ([]S, error)) ([]S, int, error) {
+	var found []S
+	var last *S
+	total := 0
+	for len(found) <= limit {
+		n := min(maxRead, limit+1-len(found))
+		part, err := read(last, n)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, s := range part {
+			found = append(found, s)
+			if total += size(s); total > maxPage && len(found) > 1 {
+				return found, len(found) - 1, nil
+			}
+		}
+		if len(part) < n {
+			break
+		}
+		last = &found[len(found)-1]
+	}
+	return found, limit, nil
+}
+
 // answerPage answers with the found items, of which there is one more than the
 // limit if the list goes on.
 func answerPage[S, T, P any](c echo.Context, q *query, found []S, limit int, convert func(S) T, position func(S) P) error {

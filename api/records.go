@@ -142,20 +142,35 @@ func (a *API) listRecords(c echo.Context) error {
 		q.fault("to", "must not be before from")
 	}
 	limit := q.limit()
-	filter.Limit = limit + 1
 	if p := cursorOf[recordPosition](q); p != nil {
 		filter.After = &mes.Position{Time: p.Time, Sequence: p.Sequence, ID: p.ID}
 	}
 	if err := q.err(); err != nil {
 		return err
 	}
-	found, err := a.deps.Store.Records(c.Request().Context(), filter)
+	found, limit, err := readPage(limit, sizeOfRecord, func(last *mes.Record, n int) ([]mes.Record, error) {
+		if last != nil {
+			p := last.Position()
+			filter.After = &p
+		}
+		filter.Limit = n
+		return a.deps.Store.Records(c.Request().Context(), filter)
+	})
 	if err != nil {
 		return err
 	}
 	return answerPage(c, q, found, limit, newRecordBody, func(r mes.Record) recordPosition {
 		return recordPosition{r.Time.UTC(), r.Sequence, r.ID}
 	})
+}
+
+// sizeOfRecord is about what a record takes in an answer, in bytes.
+func sizeOfRecord(r mes.Record) int {
+	size := len(r.Payload)
+	for _, s := range r.Signals {
+		size += len(s.Name) + len(s.Value.Text())
+	}
+	return size
 }
 
 // machineFilter reads site_id and machine_id, or its short form machine.
