@@ -51,3 +51,32 @@ func packet(header byte, parts ...[]byte) []byte {
 }
 
 func text(s string) []byte { return append([]byte{0, byte(len(s))}, s...) }
+
+// TestUnknownTopicAlias: a message without a topic is not acknowledged.
+func TestUnknownTopicAlias(t *testing.T) {
+	t.Parallel()
+	b := start(t, brokerConfig(), mqtttest.NewIngester(), slog.New(slog.DiscardHandler))
+	conn, err := net.Dial("tcp", b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(mqtttest.Patience))
+	connect := packet(0x10, text("MQTT"), []byte{5, 0xc2, 0, 30, 0}, text("machine"), text("plant"), text("the-secret"))
+	publish := packet(0x32, text(""), []byte{0, 1, 3, 0x23, 0, 9}, []byte("value")) // alias 9
+	end := []byte{0xe0, 0}
+	if _, err := conn.Write(bytes.Join([][]byte{connect, publish, end}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answer) < 2 || answer[0] != 0x20 {
+		t.Fatalf("no CONNACK in % x", answer)
+	}
+	rest := answer[2+int(answer[1]):]
+	if !bytes.HasPrefix(rest, []byte{0xe0}) || len(rest) < 3 || rest[2] != 0x94 {
+		t.Errorf("after CONNACK came % x, want DISCONNECT with the reason 0x94 (topic alias invalid)", rest)
+	}
+}
