@@ -109,11 +109,20 @@ export class View {
   }
 }
 
+const { compare } = new Intl.Collator("en", { numeric: true });
+
+// insertSorted finds the place by halving: a machine may have thousands of signals.
 function insertSorted(parent, element, key) {
   element.dataset.key = key;
-  const compare = new Intl.Collator("en", { numeric: true }).compare;
-  const next = [...parent.children].find((c) => compare(c.dataset.key, key) > 0);
-  parent.insertBefore(element, next ?? null);
+  const list = parent.children;
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compare(list[middle].dataset.key, key) > 0) high = middle;
+    else low = middle + 1;
+  }
+  parent.insertBefore(element, list[low] ?? null);
 }
 
 function newCard(machine) {
