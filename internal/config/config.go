@@ -180,7 +180,8 @@ type OPCUAConnection struct {
 	CertFile string `koanf:"cert_file"`
 	KeyFile  string `koanf:"key_file"`
 	// ServerThumbprint is the SHA-256 of the server's certificate (hex), or
-	// ServerCAFile the CA that signed it; one is required with security.
+	// ServerCAFile the CA that signed it; one is required with security, or with
+	// a password.
 	ServerThumbprint   string         `koanf:"server_thumbprint"`
 	ServerCAFile       string         `koanf:"server_ca_file"`
 	PublishingInterval time.Duration  `koanf:"publishing_interval"`

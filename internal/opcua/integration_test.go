@@ -224,6 +224,12 @@ func TestSecuredConnections(t *testing.T) {
 		running(t, cfg, to, defaultTiming())
 		fresh(t, to, time.Time{})
 	})
+	t.Run("no password for a server that nothing recognises", func(t *testing.T) {
+		cfg := secured(config.PolicyNone, config.ModeNone)
+		cfg.ServerThumbprint = ""
+		a := running(t, cfg, opcuatest.NewIngester(), defaultTiming())
+		inState(t, a, mes.AdapterRefused, thumbprint)
+	})
 	t.Run("wrong password", func(t *testing.T) {
 		cfg := secured(config.PolicyBasic256Sha256, config.ModeSignAndEncrypt)
 		cfg.Password, cfg.PasswordFile = "wrong staple", ""

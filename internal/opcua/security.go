@@ -81,10 +81,10 @@ func clientOptions(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t
 	if err != nil {
 		return nil, err
 	}
-	if secured(cfg) || cfg.ServerThumbprint != "" || cfg.ServerCAFile != "" {
-		if err := verifyServer(ep.ServerCertificate, cfg, deps.Now()); err != nil {
-			return nil, err
-		}
+	// A password is encrypted for whoever shows the certificate, also where the
+	// channel is not secured.
+	if err := verifyServer(ep.ServerCertificate, cfg, deps.Now()); err != nil {
+		return nil, err
 	}
 	if secured(cfg) {
 		own, err := clientCertificate(cfg, deps.Folder, deps.Now())
