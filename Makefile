@@ -87,7 +87,7 @@ versions:
 
 .PHONY: clean
 clean: ## Remove what was built and the data of the demo
-	rm -rf plantgate dist coverage.out data .venv scripts/browser/node_modules internal/opcua/testdata/peers/node_modules
+	rm -rf plantgate dist coverage.out data/demo .venv scripts/browser/node_modules internal/opcua/testdata/peers/node_modules
 
 # What integration tests talk to, besides the packages that `needs` names.
 .PHONY: peers

@@ -39,7 +39,7 @@ type keysCreateCmd struct {
 	Name    string        `required:"" help:"What the key is for."`
 	Scope   []string      `required:"" help:"Scopes such as data:write,data:read; admin is all."`
 	Site    []string      `help:"Sites that the key is bound to."`
-	Machine []string      `help:"Machines that the key is bound to."`
+	Machine []string      `help:"Machines that the key is bound to, of the sites given or else of site.id."`
 	Expires time.Duration `help:"How long it is valid, such as 8760h; without end if left out."`
 }
 
@@ -51,6 +51,13 @@ func (c *keysCreateCmd) Run(e *env) error {
 	}
 	if c.Expires != 0 {
 		n.ExpiresAt = time.Now().Add(c.Expires)
+	}
+	if len(c.Machine) > 0 && len(c.Site) == 0 {
+		cfg, _, err := c.load(e)
+		if err != nil {
+			return err
+		}
+		n.Limit.Sites = []string{cfg.Site.ID}
 	}
 	return c.withKeys(e, func(keys *auth.Service) error {
 		key, text, err := keys.Create(e.ctx, n)

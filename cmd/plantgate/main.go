@@ -129,7 +129,7 @@ func (f configFlag) load(e *env) (config.Config, *slog.Logger, error) {
 func withoutConfigFile(environ []string) []string {
 	var rest []string
 	for _, v := range environ {
-		if len(v) < 17 || v[:17] != "PLANTGATE_CONFIG=" {
+		if !strings.HasPrefix(v, "PLANTGATE_CONFIG=") {
 			rest = append(rest, v)
 		}
 	}

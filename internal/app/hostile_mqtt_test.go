@@ -32,7 +32,7 @@ func TestHostileMessages(t *testing.T) {
 		`{"DataType":"Production","Payload":{"MachineID":"M1","Value":NaN}}`, `{"DataType":"Production","Payload":{"MachineID":"M1","Value":1e999}}`,
 		`{"DataType":"Production","Payload":{"MachineID":"M1","MachineID":"M2","Value":1}}`, `{"DataType":"Production","Payload":[]}`,
 		`{"DataType":"Production","Payload":{"MachineID":{"$ne":null},"Value":1}}`,
-		strings.Repeat("[", 10_000), strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), strings.Repeat("x", 1<<20),
+		strings.Repeat("[", 10_000), strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), strings.Repeat("x", 1_000_000),
 	} {
 		send("mes/production/data", payload)
 	}

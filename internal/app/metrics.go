@@ -9,8 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"plantgate/api"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 )
@@ -25,12 +25,6 @@ func newRegistry(service *ingest.Service, statuses func() []mes.AdapterStatus) *
 		&ingestCollector{service}, &adapterCollector{statuses},
 	)
 	return r
-}
-
-func metricsHandler(r *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
-	return mux
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -103,7 +97,9 @@ func openMetrics(address string, registry *prometheus.Registry) (*metricsServer,
 	if err != nil {
 		return nil, fmt.Errorf("metrics.listen: %w", err)
 	}
-	return &metricsServer{listener: l, http: &http.Server{Handler: metricsHandler(registry), ReadHeaderTimeout: 5 * time.Second}}, nil
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", api.MetricsHandler(registry))
+	return &metricsServer{listener: l, http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
 }
 
 func (m *metricsServer) run(ctx context.Context) error {

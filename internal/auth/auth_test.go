@@ -340,4 +340,8 @@ func TestCreateNamesEveryFault(t *testing.T) {
 	if _, _, err := f.svc.Create(t.Context(), NewKey{Name: "x"}); mes.ErrorCode(err) != mes.CodeInvalid {
 		t.Errorf("without scopes: %v", err)
 	}
+	_, _, err = f.svc.Create(t.Context(), NewKey{Name: "x", Scopes: []mes.KeyScope{mes.ScopeDataRead}, Limit: mes.Scope{Machines: []string{"M1"}}})
+	if !errors.As(err, &fault) || fault.Fields[0].Pointer != "/sites" {
+		t.Errorf("machines without their sites: %v", err)
+	}
 }

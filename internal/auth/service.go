@@ -144,6 +144,9 @@ func (s *Service) check(n NewKey) error {
 			}
 		}
 	}
+	if len(n.Limit.Machines) > 0 && len(n.Limit.Sites) == 0 {
+		add("/sites", "must name the sites of the machines: every plant may have an M001")
+	}
 	if !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(s.now()) {
 		add("/expires_at", "must be in the future")
 	}

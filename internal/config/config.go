@@ -242,7 +242,7 @@ func Default() Config {
 			Queue:        20_000,
 			QueueBytes:   64 << 20,
 		},
-		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 16 << 20, MaxClients: 1000}},
+		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 1 << 20, MaxClients: 1000}},
 		Metrics: Metrics{Listen: "127.0.0.1:9464"},
 		Log:     Log{Level: "info", Format: "text"},
 	}

@@ -47,6 +47,9 @@ func Load(path string, environ []string) (Config, []string, error) {
 		faults = append(faults, found...)
 	}
 	values, unknown := fromEnvironment(environ)
+	if twice := preferEnvironment(values); len(twice) > 0 {
+		faults = append(faults, twice...)
+	}
 	if err := k.Load(confmap.Provider(values, "."), nil); err != nil {
 		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
 	}
@@ -188,6 +191,25 @@ func fromEnvironment(environ []string) (values map[string]any, unknown []string)
 		}
 	}
 	return values, unknown
+}
+
+// preferEnvironment makes a secret in the environment, given itself or as a file,
+// win over both forms in the configuration file.
+func preferEnvironment(values map[string]any) Faults {
+	var faults Faults
+	for _, key := range []string{"auth.bootstrap_key", "store.dsn"} {
+		_, direct := values[key]
+		_, file := values[key+"_file"]
+		switch {
+		case direct && file:
+			faults = append(faults, Fault{Key: key, Detail: "is given in the environment both itself and as a file"})
+		case direct:
+			values[key+"_file"] = ""
+		case file:
+			values[key] = ""
+		}
+	}
+	return faults
 }
 
 // scalarKeys lists the dotted keys that are not lists of objects.

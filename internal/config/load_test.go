@@ -149,6 +149,27 @@ func TestEnvironmentComesAfterTheFile(t *testing.T) {
 	}
 }
 
+func TestSecretsOfTheEnvironmentWin(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "from the file 01")
+	other := writeFile(t, "from another file")
+	yaml := writeFile(t, "auth: {bootstrap_key_file: "+file+"}")
+	for want, environ := range map[string][]string{
+		"from the file 01":  nil,
+		"from the variable": {"PLANTGATE_API_KEY=from the variable"},
+		"from another file": {"PLANTGATE_API_KEY_FILE=" + other},
+	} {
+		c, _, err := Load(yaml, environ)
+		if err != nil || c.Auth.BootstrapKey != want {
+			t.Errorf("got %q, %v, want %q", c.Auth.BootstrapKey, err, want)
+		}
+	}
+	_, _, err := Load("", []string{"PLANTGATE_API_KEY=from the variable", "PLANTGATE_API_KEY_FILE=" + other})
+	if !errors.As(err, new(Faults)) {
+		t.Errorf("both forms in the environment: %v", err)
+	}
+}
+
 func TestEveryFaultIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "missing")

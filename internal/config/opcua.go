@@ -46,15 +46,10 @@ func (n OPCUANode) SignalName() string {
 	if n.Signal != "" {
 		return n.Signal
 	}
-	parts := nodeIDForm.FindStringSubmatch(n.NodeID)
-	if parts == nil {
+	if !nodeIDForm.MatchString(n.NodeID) {
 		return ""
 	}
-	identifier := parts[4]
-	if i := strings.LastIndexAny(identifier, "/."); i >= 0 && i < len(identifier)-1 {
-		return identifier[i+1:]
-	}
-	return identifier
+	return mes.NodeName(n.NodeID)
 }
 
 // CheckNodeID tells what is wrong with the text form of a node id, or nil.

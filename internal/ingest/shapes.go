@@ -185,7 +185,7 @@ func (b *builder) singleValue(n node) {
 	case !ok:
 		b.fault("/value", "is required")
 	default:
-		b.signals(NodeName(id.text), "/value", value, "")
+		b.signals(mes.NodeName(id.text), "/value", value, "")
 	}
 	b.others(n, "node_id", "value")
 }
@@ -197,22 +197,6 @@ func (b *builder) others(n node, known ...string) {
 			b.signals(m.name, mes.Pointer(m.name), m.value, "")
 		}
 	}
-}
-
-// NodeName is the signal name of an OPC UA node id: what follows the last slash
-// or dot of its identifier.
-func NodeName(nodeID string) string {
-	identifier := nodeID
-	for _, mark := range []string{";s=", ";i=", ";g=", ";b="} {
-		if _, after, ok := strings.Cut(nodeID, mark); ok {
-			identifier = after
-			break
-		}
-	}
-	if i := strings.LastIndexAny(identifier, "/."); i >= 0 && i+1 < len(identifier) {
-		return identifier[i+1:]
-	}
-	return identifier
 }
 
 func isReserved(name string) bool {

@@ -184,6 +184,9 @@ func (r *Record) Validate() *Error {
 	if err := CheckID(r.MachineID); err != nil {
 		add("/machine_id", "%s", err.Error())
 	}
+	if r.MachineID == r.SiteID && r.SiteID != "" {
+		add("/machine_id", "must not be the id of its site")
+	}
 	if err := CheckID(r.SiteID); err != nil {
 		add("/site_id", "%s", err.Error())
 	}

@@ -26,6 +26,15 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}
 }
 
+func TestAMachineIsNotItsSite(t *testing.T) {
+	t.Parallel()
+	r := contract1(t)
+	r.MachineID = r.SiteID
+	if fault := r.Validate(); fault == nil || !strings.Contains(fault.Error(), "/machine_id") {
+		t.Errorf("got %v", fault)
+	}
+}
+
 func TestCheckID(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"M001", "Prüfstand 7", "機械", "a.b-c_d:e", "'; DROP TABLE record; --", "..", strings.Repeat("x", 128)} {

@@ -49,6 +49,9 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	if s.readers, err = sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN(s.readerPragmas())); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open the database to read: %w", err), s.writer.close())
 	}
+	if s.file, err = os.Stat(path); err != nil && options.VFS == "" {
+		return nil, errors.Join(fmt.Errorf("store: find the database: %w", err), s.writer.close(), s.readers.Close())
+	}
 	s.readers.SetMaxOpenConns(options.Readers)
 	s.readers.SetMaxIdleConns(options.Readers)
 	return s, nil
@@ -104,6 +107,22 @@ func createFile(path string) error {
 	}
 	return errors.Join(f.Sync(), f.Close(), syncFolder(folder))
 }
+
+// checkFile makes sure that what was committed can be found again: a process
+// can go on writing for ever to a file that was deleted or replaced under it.
+func (s *Store) checkFile() error {
+	if s.options.VFS != "" {
+		return nil // its files may be in memory
+	}
+	now, err := os.Stat(s.path)
+	if err == nil && os.SameFile(s.file, now) {
+		return nil
+	}
+	s.poisoned.Store(true)
+	return durabilityError(errors.Join(errReplaced, err), "commit")
+}
+
+var errReplaced = errors.New("the file of the database was removed or replaced while it was in use")
 
 func createFolder(folder string) error {
 	if _, err := os.Stat(folder); err == nil {

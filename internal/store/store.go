@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ import (
 type Store struct {
 	path    string
 	options Options
+	// file is the database as it was opened.
+	file os.FileInfo
 
 	// turn holds one token: whoever has it may use the writer.
 	turn   chan struct{}
@@ -119,7 +122,7 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
 		return s.commitError(err)
 	}
 	committed = true
-	return nil
+	return s.checkFile()
 }
 
 // lockWriter waits for the turn to write.

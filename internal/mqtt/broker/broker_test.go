@@ -158,6 +158,20 @@ func TestClientsCommitSideBySide(t *testing.T) {
 	wg.Wait()
 }
 
+// An empty retained message removes the one that the topic has; it is no reading.
+func TestClearingARetainedMessageIsNotStored(t *testing.T) {
+	t.Parallel()
+	ing := mqtttest.NewIngester()
+	b := start(t, brokerConfig(), ing, slog.New(slog.DiscardHandler))
+	c := mqtttest.Connect(t, options(b, "machine"))
+	mqtttest.Wait(t, c.Publish("plant/M1/data", 1, true, "value"))
+	mqtttest.Wait(t, c.Publish("plant/M1/data", 1, true, ""))
+	mqtttest.Wait(t, c.Publish("plant/M1/data", 1, false, ""))
+	if n := len(ing.Records()); n != 2 {
+		t.Errorf("%d records, want the value and the empty message that was not retained", n)
+	}
+}
+
 func TestPassesOnWhatItDoesNotStore(t *testing.T) {
 	t.Parallel()
 	ing := mqtttest.NewIngester()

@@ -63,7 +63,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid)
 		return pk, packets.ErrRejectPacket
 	}
-	if !h.b.bindings.Match(pk.TopicName) {
+	if !h.b.bindings.Match(pk.TopicName) || clearsRetained(pk) {
 		return pk, nil
 	}
 	if pk.FixedHeader.Qos == 0 {
@@ -81,6 +81,12 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 		_ = conn.SetWriteDeadline(time.Now().Add(connectTimeout))
 	}
 	return pk, nil
+}
+
+// clearsRetained tells a packet that says nothing but that the retained message
+// of its topic is to be removed (MQTT 3.1.1, 3.3.1.3).
+func clearsRetained(pk packets.Packet) bool {
+	return pk.FixedHeader.Retain && len(pk.Payload) == 0
 }
 
 // OnWillSent stores the will of a client that is gone.
