@@ -50,6 +50,9 @@ var utf8BOM = []byte{0xef, 0xbb, 0xbf}
 // Decode turns the bytes of a message, or of an array or lines of messages,
 // into records in their order. See Decoder.
 func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
+	if src.Zone != nil {
+		src.Origin.TimeZone = src.Zone.String()
+	}
 	body = bytes.TrimPrefix(body, utf8BOM)
 	if Format(src.Origin.Format) == FormatNDJSON {
 		return d.decodeLines(src, body)

@@ -72,6 +72,9 @@ func replaySource(item mes.QuarantineItem, r Replay) Source {
 		Origin: item.Origin, SiteID: item.SiteID, MachineID: item.MachineID, DataType: item.DataType,
 		ReceivedAt: item.ReceivedAt, Answerable: true,
 	}
+	if zone, err := time.LoadLocation(item.Origin.TimeZone); err == nil && item.Origin.TimeZone != "" {
+		src.Zone = zone
+	}
 	if r.MachineID != "" {
 		src.MachineID = r.MachineID
 	}

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
@@ -41,6 +42,30 @@ func TestReplayOfACorrectedMessage(t *testing.T) {
 	}
 	if _, err := s.Replay(context.Background(), ingest.Replay{ID: id}); mes.ErrorCode(err) != mes.CodeConflict {
 		t.Errorf("a second replay: %v", err)
+	}
+}
+
+// The binding's zone belongs to the message: a replay reads the time as the
+// first reading would have.
+func TestReplayKeepsTheBindingsZone(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	zone, err := time.LoadLocation("Asia/Kolkata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := ingest.Source{Origin: mes.Origin{Door: mes.DoorMQTT, Format: "snapshot"}, ReceivedAt: received, Zone: zone}
+	body := []byte(`{"timestamp":"2026-11-22 10:00:00","variables":{"x":1}}`)
+	receipts, err := s.Ingest(context.Background(), decoder(t).Decode(src, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replayed, err := s.Replay(context.Background(), ingest.Replay{ID: receipts[0].ID, MachineID: "M3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := s.store.records[replayed[0].ID].Time; !at.Equal(time.Date(2026, 11, 22, 4, 30, 0, 0, time.UTC)) {
+		t.Errorf("read as %s", at)
 	}
 }
 

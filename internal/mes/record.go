@@ -101,6 +101,10 @@ type Origin struct {
 	Address string
 	// Format is the name of the payload format that the bytes were read by.
 	Format string
+	// TimeZone is the IANA name of the zone of times without an offset, where the
+	// binding sets one; "" is the format's own rule. Records do not keep it,
+	// quarantined messages do, to be read again by it.
+	TimeZone string
 }
 
 // Signal is a named value of a work unit.

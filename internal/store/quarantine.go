@@ -6,7 +6,7 @@ import (
 	"plantgate/internal/mes"
 )
 
-const quarantineColumns = `id, state, received_at, door, connection, address, format, site_id,
+const quarantineColumns = `id, state, received_at, door, connection, address, format, time_zone, site_id,
 	machine_id, data_type, code, message, fields, resolved_at, resolved_by, record_id`
 
 type quarantineRow struct {
@@ -17,6 +17,7 @@ type quarantineRow struct {
 	Connection string               `db:"connection"`
 	Address    string               `db:"address"`
 	Format     string               `db:"format"`
+	TimeZone   string               `db:"time_zone"`
 	SiteID     string               `db:"site_id"`
 	MachineID  string               `db:"machine_id"`
 	DataType   mes.DataType         `db:"data_type"`
@@ -33,7 +34,7 @@ type quarantineRow struct {
 func (r *quarantineRow) toDomain() mes.QuarantineItem {
 	return mes.QuarantineItem{
 		ID: mes.ID(r.ID), State: r.State, ReceivedAt: r.ReceivedAt.Time,
-		Origin: mes.Origin{Door: r.Door, Connection: r.Connection, Address: r.Address, Format: r.Format},
+		Origin: mes.Origin{Door: r.Door, Connection: r.Connection, Address: r.Address, Format: r.Format, TimeZone: r.TimeZone},
 		SiteID: r.SiteID, MachineID: r.MachineID, DataType: r.DataType,
 		Reason:     mes.Error{Code: r.Code, Message: r.Message, Fields: r.Fields},
 		Raw:        r.Raw,
@@ -86,9 +87,9 @@ func (t *tx) AppendQuarantine(ctx context.Context, items []mes.QuarantineItem) e
 	for i := range items {
 		item := &items[i]
 		err := t.writer.exec(ctx, `INSERT INTO quarantine (`+quarantineColumns+`, raw)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			uuid(item.ID), string(openIfUnset(item.State)), timestamp{item.ReceivedAt},
-			string(item.Origin.Door), item.Origin.Connection, item.Origin.Address, item.Origin.Format,
+			string(item.Origin.Door), item.Origin.Connection, item.Origin.Address, item.Origin.Format, item.Origin.TimeZone,
 			item.SiteID, item.MachineID, string(item.DataType),
 			string(item.Reason.Code), item.Reason.Message, list[mes.FieldError](item.Reason.Fields),
 			timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID), bytesOf(item.Raw))

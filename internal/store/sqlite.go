@@ -115,7 +115,7 @@ func (s *Store) checkFile() error {
 		return nil // its files may be in memory
 	}
 	now, err := os.Stat(s.path)
-	if err == nil && os.SameFile(s.file, now) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) || err == nil && os.SameFile(s.file, now) {
 		return nil
 	}
 	s.poisoned.Store(true)

@@ -113,6 +113,7 @@ CREATE TABLE quarantine (
     connection  TEXT    NOT NULL,
     address     TEXT    NOT NULL,
     format      TEXT    NOT NULL,
+    time_zone   TEXT    NOT NULL, -- of times without an offset; '' is the format's own rule
     site_id     TEXT    NOT NULL,
     machine_id  TEXT    NOT NULL,
     data_type   TEXT    NOT NULL,

@@ -16,7 +16,7 @@ import (
 func quarantined(i int) mes.QuarantineItem {
 	return mes.QuarantineItem{
 		ID: mes.NewID(), State: mes.QuarantineOpen, ReceivedAt: day.Add(time.Duration(i) * time.Microsecond),
-		Origin: mes.Origin{Door: mes.DoorMQTT, Connection: "hall", Address: "mes/production/data", Format: "envelope"},
+		Origin: mes.Origin{Door: mes.DoorMQTT, Connection: "hall", Address: "mes/production/data", Format: "envelope", TimeZone: "Asia/Kolkata"},
 		SiteID: "s", MachineID: "m", DataType: mes.Production,
 		Reason: mes.Error{Code: mes.CodeInvalid, Message: "the input has invalid members",
 			Fields: []mes.FieldError{{Pointer: "/Payload/Value", Detail: "must be a number, not \"?\""}}},
