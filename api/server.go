@@ -10,12 +10,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/labstack/echo/v4"
 )
 
-// Limits of a connection. Bodies have their own time, see Settings.BodyTimeout;
-// streams lift that of answers.
+// Limits of a connection. Bodies have their own time, see Settings.BodyTimeout.
 const (
 	headerTimeout = 10 * time.Second
 	writeTimeout  = 2 * time.Minute
@@ -82,7 +79,7 @@ func (s *Server) isStopping() bool {
 }
 
 // Run serves until the context ends, and then stops: it takes no more
-// connections, ends streams, and waits for requests that are under way. It
+// connections, and waits for requests that are under way. It
 // closes the listener. It returns nil after a clean stop.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	served := make(chan error, 1)
@@ -108,9 +105,9 @@ func (s *Server) serve(ln net.Listener) error {
 	return s.http.ServeTLS(ln, "", "")
 }
 
-// stop ends streams first, since Shutdown would wait for them for ever. Requests
-// that are not finished in time, such as one whose body never comes, are cut off:
-// they had no answer, so nothing that was promised is lost.
+// stop waits for requests. Those that are not finished in time, such as one whose
+// body never comes, are cut off: they had no answer, so nothing that was promised
+// is lost.
 func (s *Server) stop(ctx context.Context) error {
 	close(s.api.stopping)
 	err := s.http.Shutdown(ctx)
@@ -122,30 +119,4 @@ func (s *Server) stop(ctx context.Context) error {
 		return fmt.Errorf("HTTP server: %w", err)
 	}
 	return nil
-}
-
-// stream makes the handler's context end when the server stops, and lifts the
-// time limit of answers. Handlers that stream are wrapped in it.
-func (a *API) stream(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		ctx, cancel := context.WithCancel(c.Request().Context())
-		defer cancel()
-		finished := make(chan struct{})
-		watching := make(chan struct{})
-		go func() {
-			defer close(watching)
-			select {
-			case <-a.stopping:
-				cancel()
-			case <-finished:
-			}
-		}()
-		defer func() {
-			close(finished)
-			<-watching
-		}()
-		_ = http.NewResponseController(c.Response().Writer).SetWriteDeadline(time.Time{})
-		c.SetRequest(c.Request().WithContext(ctx))
-		return next(c)
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -305,27 +304,5 @@ func TestHandshakeIsVerifiedByTheCA(t *testing.T) {
 	if c, err := tls.Dial("tcp", address, old); err == nil {
 		c.Close()
 		t.Error("TLS 1.1 was accepted")
-	}
-}
-
-func TestCurlTrustsTheCA(t *testing.T) {
-	t.Parallel()
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Skip("needs curl; the handshake test covers the same in Go")
-	}
-	m := selfSigned(t, t.TempDir(), &clock{time.Now()})
-	_, port, err := net.SplitHostPort(startTLS(t, m))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), curl, "--silent", "--show-error", "--noproxy", "*",
-		"--cacert", m.CAFile, "https://localhost:"+port+"/").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "TLS 1.") {
-		t.Errorf("curl: %v: %s", err, out)
-	}
-	if out, err := exec.CommandContext(t.Context(), curl, "--silent", "--noproxy", "*",
-		"https://localhost:"+port+"/").CombinedOutput(); err == nil {
-		t.Errorf("curl trusted the server without the CA: %s", out)
 	}
 }
