@@ -25,7 +25,7 @@ func TestFirstPacketIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = conn.Close() }()
+		t.Cleanup(func() { _ = conn.Close() })
 		for _, part := range parts {
 			if _, err := conn.Write([]byte(part)); err != nil {
 				t.Fatal(err)
