@@ -1,5 +1,7 @@
 package mqtt
 
+import "slices"
+
 // SetBounds replaces the bounds of the hand-over before Run.
 func (a *Adapter) SetBounds(count, bytes int) { a.queue = newHandover(count, bytes) }
 
@@ -13,4 +15,15 @@ func (b Bindings) Filters() []string {
 		names = append(names, f.name)
 	}
 	return names
+}
+
+// AllowAnswers tells whether a stream that comes in parts of a size is allowed.
+func AllowAnswers(stream []byte, size int) bool {
+	var a answers
+	for part := range slices.Chunk(stream, max(size, 1)) {
+		if !a.allow(part) {
+			return false
+		}
+	}
+	return true
 }

@@ -111,10 +111,11 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lost <- err }).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 			conn, err := dial(ctx, u, creds.tls)
-			if err == nil {
-				release = context.AfterFunc(ctx, func() { _ = conn.Close() })
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			release = context.AfterFunc(ctx, func() { _ = conn.Close() })
+			return &checkedConn{Conn: conn}, nil
 		})
 	s.client = paho.NewClient(opts)
 	token := s.client.Connect()

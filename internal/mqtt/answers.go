@@ -1,0 +1,82 @@
+package mqtt
+
+import (
+	"errors"
+	"net"
+)
+
+// subscribeAnswer is the length of a SUBACK for one filter: packet id and
+// return code (MQTT 3.1.1, 3.9).
+const subscribeAnswer = 3
+
+var errAnswer = errors.New("the broker answers for more subscriptions than were asked for")
+
+// checkedConn is a connection that ends at a SUBACK with more return codes than
+// filters. The client library panics at those, in a goroutine of its own, which
+// would end the program. Every SUBSCRIBE has one filter.
+type checkedConn struct {
+	net.Conn
+	answers answers // of the goroutine that reads
+}
+
+func (c *checkedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if !c.answers.allow(b[:n]) {
+		return 0, errAnswer
+	}
+	return n, err
+}
+
+// The parts of a packet.
+const (
+	partKind = iota
+	partLength
+	partBody
+)
+
+// typeSuback is the upper half of the first byte.
+const typeSuback = 9
+
+// answers follows the packets of a stream.
+type answers struct {
+	part   int
+	kind   byte
+	length int // of the body, or what is left of it
+	shift  int
+}
+
+// allow tells whether the stream may go on with b.
+func (a *answers) allow(b []byte) bool {
+	for len(b) > 0 {
+		switch a.part {
+		case partKind:
+			a.kind, a.length, a.shift, a.part = b[0]>>4, 0, 0, partLength
+			b = b[1:]
+		case partLength:
+			// Seven bits a byte, the lowest first; the eighth says that more follow.
+			a.length |= int(b[0]&0x7f) << a.shift
+			a.shift += 7
+			more := b[0]&0x80 != 0 && a.shift < 4*7
+			b = b[1:]
+			if !more && !a.begin() {
+				return false
+			}
+		case partBody:
+			n := min(a.length, len(b))
+			b = b[n:]
+			if a.length -= n; a.length == 0 {
+				a.part = partKind
+			}
+		}
+	}
+	return true
+}
+
+// begin goes on to the body, if the packet may have one of this length.
+func (a *answers) begin() bool {
+	a.part = partBody
+	if a.length == 0 {
+		a.part = partKind
+	}
+	return a.kind != typeSuback || a.length <= subscribeAnswer
+}
