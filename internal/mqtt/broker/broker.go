@@ -5,8 +5,9 @@
 //
 // Sessions, retained messages and what waits for subscribers are in memory: a
 // restart of the program ends them, and for an absent subscriber at most 8192
-// messages wait. What a publisher has an acknowledgement for is stored, if a
-// subscription of the configuration is for it; the rest it sends again.
+// messages wait, for at most a day. What a publisher has an acknowledgement for
+// is stored, if a subscription of the configuration is for it; the rest it
+// sends again.
 package broker
 
 import (
@@ -32,6 +33,10 @@ import (
 // Name is the broker's name among the connections: the origin of its records
 // and the name of its status.
 const Name = "broker"
+
+// sessionLife is how long the session of an absent client is kept. Clients that
+// ask for a lasting one under a new name each time would fill the memory.
+const sessionLife = 24 * time.Hour
 
 // stopTimeout bounds the wait for commits in hand when the broker stops.
 const stopTimeout = 10 * time.Second
@@ -107,6 +112,7 @@ func (b *Broker) serve(cfg config.Broker, listener net.Listener) error {
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(cfg.MaxClients)
 	capabilities.MaximumPacketSize = uint32(cfg.MaxPacket)
+	capabilities.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: capabilities,
 		Logger:       slog.New(discreet{b.log.Handler()}),

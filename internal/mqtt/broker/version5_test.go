@@ -80,3 +80,29 @@ func TestUnknownTopicAlias(t *testing.T) {
 		t.Errorf("after CONNACK came % x, want DISCONNECT with the reason 0x94 (topic alias invalid)", rest)
 	}
 }
+
+// TestSessionsEnd: whoever asks for a session without end is told that it is
+// kept for a day.
+func TestSessionsEnd(t *testing.T) {
+	t.Parallel()
+	b := start(t, brokerConfig(), mqtttest.NewIngester(), slog.New(slog.DiscardHandler))
+	conn, err := net.Dial("tcp", b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(mqtttest.Patience))
+	// Session expiry interval (0x11) without end; clean start is off.
+	connect := packet(0x10, text("MQTT"), []byte{5, 0xc0, 0, 30, 5, 0x11, 0xff, 0xff, 0xff, 0xff},
+		text("machine"), text("plant"), text("the-secret"))
+	if _, err := conn.Write(append(connect, 0xe0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(answer, []byte{0x11, 0x00, 0x01, 0x51, 0x80}) { // 86,400 s
+		t.Errorf("the CONNACK % x does not tell of a day", answer)
+	}
+}
