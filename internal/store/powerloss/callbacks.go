@@ -38,10 +38,16 @@ type (
 	syncFunc     = func(tls *libc.TLS, file uintptr, flags int32) int32
 )
 
+// registering guards the list of file layers, which starts in the system's own:
+// a copy is taken of it while others may register theirs.
+var registering sync.Mutex
+
 // register gives SQLite a copy of the system's file layer in which opening and
 // deleting come here first. The copy keeps the system's private data, so that
 // the system's functions work on it.
 func (v *VFS) register() error {
+	registering.Lock()
+	defer registering.Unlock()
 	v.base = sqlite3.Xsqlite3_vfs_find(v.tls, 0)
 	if v.base == 0 {
 		return fmt.Errorf("powerloss: SQLite has no file layer")

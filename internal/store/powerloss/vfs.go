@@ -48,7 +48,10 @@ func Register(name string) (*VFS, error) {
 
 // Close takes the file layer away again. Every database on it must be closed.
 func (v *VFS) Close() error {
-	if rc := sqlite3.Xsqlite3_vfs_unregister(v.tls, v.object); rc != sqlite3.SQLITE_OK {
+	registering.Lock()
+	rc := sqlite3.Xsqlite3_vfs_unregister(v.tls, v.object)
+	registering.Unlock()
+	if rc != sqlite3.SQLITE_OK {
 		return fmt.Errorf("powerloss: unregister: result %d", rc)
 	}
 	v.forget()
