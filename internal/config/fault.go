@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Fault is one thing that is wrong with the configuration.
 type Fault struct {
@@ -9,6 +12,23 @@ type Fault struct {
 	Key string
 	// Detail says what is expected and what was found; never a secret.
 	Detail string
+}
+
+// Faults is everything that is wrong with a configuration. It is an error that
+// a user mends: exit code 2.
+type Faults []Fault
+
+// Error lists the faults, one a line.
+func (f Faults) Error() string {
+	var b strings.Builder
+	b.WriteString("the configuration is wrong:")
+	for _, fault := range f {
+		b.WriteString("\n  ")
+		b.WriteString(fault.Key)
+		b.WriteString(": ")
+		b.WriteString(fault.Detail)
+	}
+	return b.String()
 }
 
 // faults gathers what is wrong, so that all of it can be said at once.
