@@ -18,9 +18,10 @@ type keysCmd struct {
 	Rotate keysRotateCmd `cmd:"" help:"Make a successor of a key; both are valid for the overlap."`
 }
 
-// withKeys runs fn over the keys of the configured store.
-func (f configFlag) withKeys(e *env, fn func(*auth.Service) error) error {
-	s, err := f.openStore(e)
+// withKeys runs fn over the keys of the configured store. Only the first key may
+// make the store.
+func (f configFlag) withKeys(e *env, mustExist bool, fn func(*auth.Service) error) error {
+	s, err := f.openStore(e, mustExist)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (c *keysCreateCmd) Run(e *env) error {
 		}
 		n.Limit.Sites = []string{cfg.Site.ID}
 	}
-	return c.withKeys(e, func(keys *auth.Service) error {
+	return c.withKeys(e, false, func(keys *auth.Service) error {
 		key, text, err := keys.Create(e.ctx, n)
 		if err != nil {
 			return err
@@ -81,7 +82,7 @@ type keysListCmd struct {
 
 // Run lists the keys.
 func (c *keysListCmd) Run(e *env) error {
-	return c.withKeys(e, func(keys *auth.Service) error {
+	return c.withKeys(e, true, func(keys *auth.Service) error {
 		list, err := keys.List(e.ctx)
 		if err != nil {
 			return err
@@ -125,7 +126,7 @@ func (c *keysRevokeCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.withKeys(e, func(keys *auth.Service) error {
+	return c.withKeys(e, true, func(keys *auth.Service) error {
 		if err := keys.Revoke(e.ctx, id); err != nil {
 			return err
 		}
@@ -146,7 +147,7 @@ func (c *keysRotateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.withKeys(e, func(keys *auth.Service) error {
+	return c.withKeys(e, true, func(keys *auth.Service) error {
 		key, text, err := keys.Rotate(e.ctx, id, c.Overlap)
 		if err != nil {
 			return err

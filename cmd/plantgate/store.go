@@ -14,13 +14,14 @@ type migrateCmd struct {
 	Status migrateStatusCmd `cmd:"" help:"List the steps and when they were made."`
 }
 
-// openStore opens the configured store as it is.
-func (f configFlag) openStore(e *env) (*store.Store, error) {
+// openStore opens the configured store as it is. Where mustExist is set it makes
+// none: a mistyped path must not look like an empty store.
+func (f configFlag) openStore(e *env, mustExist bool) (*store.Store, error) {
 	cfg, _, err := f.load(e)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(e.ctx, cfg.Store.DSN, store.Options{Readers: 1})
+	return store.Open(e.ctx, cfg.Store.DSN, store.Options{Readers: 1, MustExist: mustExist})
 }
 
 type migrateUpCmd struct {
@@ -29,7 +30,7 @@ type migrateUpCmd struct {
 
 // Run brings the schema up to date.
 func (c *migrateUpCmd) Run(e *env) error {
-	s, err := c.openStore(e)
+	s, err := c.openStore(e, false)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ type migrateStatusCmd struct {
 
 // Run lists the steps of the schema.
 func (c *migrateStatusCmd) Run(e *env) error {
-	s, err := c.openStore(e)
+	s, err := c.openStore(e, true)
 	if err != nil {
 		return err
 	}
@@ -78,13 +79,13 @@ type backupCmd struct {
 
 // Run copies the store.
 func (c *backupCmd) Run(e *env) error {
-	s, err := c.openStore(e)
+	s, err := c.openStore(e, true)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	// A path that is mistyped opens a new store: its copy would be found to be
-	// empty on the day that it is needed.
+	// The copy of an empty store would only be found out on the day that it is
+	// needed.
 	version, _, err := s.SchemaVersion(e.ctx)
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func openMetrics(address string, registry *prometheus.Registry) (*metricsServer,
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", api.MetricsHandler(registry))
-	return &metricsServer{listener: l, http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
+	return &metricsServer{listener: l, http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}, nil
 }
 
 func (m *metricsServer) run(ctx context.Context) error {

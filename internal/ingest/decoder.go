@@ -45,6 +45,10 @@ func NewDecoder(limits Limits, sites *Sites) *JSONDecoder {
 	return &JSONDecoder{limits: limits, sites: sites}
 }
 
+// maxBatchSignals bounds the signals of all records of a batch, since the writer,
+// and everybody who waits for it, is busy with each of them.
+const maxBatchSignals = 200_000
+
 var utf8BOM = []byte{0xef, 0xbb, 0xbf}
 
 // Decode turns the bytes of a message, or of an array or lines of messages,
@@ -67,21 +71,20 @@ func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
 func (d *JSONDecoder) decodeLines(src Source, body []byte) []mes.Record {
 	src.Answerable = false
 	src.Origin.Format = string(FormatAuto)
-	var records []mes.Record
+	var batch gathered
 	for line := range bytes.Lines(body) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
 			continue
 		}
-		if len(records) == d.limits.MaxBatch {
-			return []mes.Record{d.tooMany(src, body)}
+		if fault := d.add(&batch, src, line); fault != nil {
+			return []mes.Record{faulty(src, body, fault)}
 		}
-		records = append(records, d.decodeOne(src, line))
 	}
-	if len(records) == 0 {
+	if len(batch.records) == 0 {
 		return []mes.Record{faulty(src, body, mes.Errorf(mes.CodeMalformed, "the body has no line with a message"))}
 	}
-	return records
+	return batch.records
 }
 
 // decodeArray reads each element by itself, so that a bad one does not spoil
@@ -93,18 +96,17 @@ func (d *JSONDecoder) decodeArray(src Source, body []byte) []mes.Record {
 	if _, err := dec.ReadToken(); err != nil {
 		return whole(err)
 	}
-	var records []mes.Record
+	var batch gathered
 	for dec.PeekKind() != ']' {
 		raw, err := dec.ReadValue()
 		if err != nil {
 			return whole(err)
 		}
-		if len(records) == d.limits.MaxBatch {
-			return []mes.Record{d.tooMany(src, body)}
-		}
 		end := dec.InputOffset()
 		// The same bytes in the body, which outlive the next read.
-		records = append(records, d.decodeOne(src, body[end-int64(len(raw)):end:end]))
+		if fault := d.add(&batch, src, body[end-int64(len(raw)):end:end]); fault != nil {
+			return []mes.Record{faulty(src, body, fault)}
+		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return whole(err)
@@ -112,14 +114,30 @@ func (d *JSONDecoder) decodeArray(src Source, body []byte) []mes.Record {
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return whole(mes.Errorf(mes.CodeMalformed, "the message goes on after its array ends at byte %d", dec.InputOffset()))
 	}
-	if len(records) == 0 {
+	if len(batch.records) == 0 {
 		return whole(mes.Errorf(mes.CodeInvalid, "the array is empty; send at least one record"))
 	}
-	return records
+	return batch.records
 }
 
-func (d *JSONDecoder) tooMany(src Source, body []byte) mes.Record {
-	return faulty(src, body, mes.Errorf(mes.CodeTooLarge, "a batch has at most %d records", d.limits.MaxBatch))
+// gathered are the records of a batch so far.
+type gathered struct {
+	records []mes.Record
+	signals int
+}
+
+// add decodes one more message of a batch. It returns the fault of the whole
+// batch once it holds too much.
+func (d *JSONDecoder) add(batch *gathered, src Source, raw []byte) *mes.Error {
+	if len(batch.records) == d.limits.MaxBatch {
+		return mes.Errorf(mes.CodeTooLarge, "a batch has at most %d records", d.limits.MaxBatch)
+	}
+	rec := d.decodeOne(src, raw)
+	batch.records = append(batch.records, rec)
+	if batch.signals += len(rec.Signals); batch.signals > maxBatchSignals {
+		return mes.Errorf(mes.CodeTooLarge, "the records of a batch have at most %d signals together", maxBatchSignals)
+	}
+	return nil
 }
 
 func (d *JSONDecoder) decodeOne(src Source, raw []byte) mes.Record {

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +147,28 @@ func TestDecodeLimits(t *testing.T) {
 	}
 }
 
-func TestReplacementSourceFillsWhatTheMessageLeavesOut(t *testing.T) {
+func TestBatchSignalsAreBounded(t *testing.T) {
+	t.Parallel()
+	d := ingest.NewDecoder(ingest.Limits{MaxRecord: 1 << 20, MaxBatch: 1000, MaxDepth: 4}, sites(t))
+	var one strings.Builder
+	one.WriteString(`{"machine_id":"M1"`)
+	for i := range 4000 {
+		fmt.Fprintf(&one, `,"s%d":1`, i)
+	}
+	one.WriteString("}")
+	for n, whole := range map[int]bool{50: false, 51: true} {
+		array := "[" + strings.Repeat(one.String()+",", n-1) + one.String() + "]"
+		lines := strings.Repeat(one.String()+"\n", n)
+		for format, body := range map[string]string{"auto": array, "ndjson": lines} {
+			records := d.Decode(ingest.Source{Origin: mes.Origin{Format: format}, ReceivedAt: received}, []byte(body))
+			if whole != (len(records) == 1 && records[0].Fault != nil && records[0].Fault.Code == mes.CodeTooLarge) {
+				t.Errorf("%s of %d records of 4,000 signals: %d records", format, n, len(records))
+			}
+		}
+	}
+}
+
+func TestSourceFillsWhatTheMessageLeavesOut(t *testing.T) {
 	t.Parallel()
 	src := ingest.Source{
 		Origin: mes.Origin{Door: mes.DoorMQTT, Format: "flat"}, SiteID: "pune", MachineID: "M9", DataType: mes.State,

@@ -19,6 +19,8 @@ type job struct {
 	// resolve is the quarantined item that this batch replays or discards.
 	resolve *mes.QuarantineItem
 	bytes   int
+	// signals of all records, which are what makes a commit long.
+	signals int
 
 	done chan struct{}
 	err  error
@@ -28,6 +30,7 @@ func newJob(records []mes.Record) *job {
 	j := &job{records: records, receipts: make([]mes.Receipt, len(records)), done: make(chan struct{})}
 	for i := range records {
 		j.bytes += len(records[i].Payload) + recordOverhead
+		j.signals += len(records[i].Signals)
 	}
 	return j
 }
@@ -115,14 +118,15 @@ func (q *queue) tryPush(j *job) (<-chan struct{}, error) {
 	return nil, nil
 }
 
-// take returns the jobs that wait, up to about maxRecords records, at least one
-// if any waits.
+// take returns the jobs that wait, up to maxRecords records and as many signals
+// as one batch may have, but at least one job if any waits.
 func (q *queue) take(maxRecords int) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n, records := 0, 0
-	for n < len(q.jobs) && (n == 0 || records+len(q.jobs[n].records) <= maxRecords) {
+	n, records, signals := 0, 0, 0
+	for n < len(q.jobs) && (n == 0 || records+len(q.jobs[n].records) <= maxRecords && signals+q.jobs[n].signals <= maxBatchSignals) {
 		records += len(q.jobs[n].records)
+		signals += q.jobs[n].signals
 		q.bytes -= q.jobs[n].bytes
 		n++
 	}

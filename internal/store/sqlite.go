@@ -39,7 +39,13 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	if err != nil {
 		return nil, fmt.Errorf("store: find the folder of the database: %w", err)
 	}
-	if err := createFile(path); err != nil {
+	if options.MustExist {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return nil, mes.Errorf(mes.CodeNotFound, "there is no database at %s", path)
+		} else if err != nil {
+			return nil, fmt.Errorf("store: find the database: %w", err)
+		}
+	} else if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("store: create the database: %w", err)
 	}
 	s := &Store{path: path, options: options, turn: make(chan struct{}, 1)}

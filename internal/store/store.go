@@ -47,6 +47,8 @@ type Options struct {
 	// BusyTimeout is how long a write waits for another process that has the
 	// database; 0 means 5 s.
 	BusyTimeout time.Duration
+	// MustExist refuses to make a database where there is none.
+	MustExist bool
 	// VFS names the file layer that SQLite writes through; "" is the system's.
 	// Tests name one that loses power.
 	VFS string
