@@ -1,0 +1,147 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// FS is what the log needs of a file system. Paths are as package filepath makes
+// them. Files are for their owner only.
+type FS interface {
+	// CreateFolder makes a folder and those above it, all durable when it returns.
+	CreateFolder(path string) error
+	// SyncFolder makes durable which names the folder holds.
+	SyncFolder(path string) error
+	// List returns the names that the folder holds.
+	List(folder string) ([]string, error)
+	// OpenFile opens a file with the flags of os.OpenFile.
+	OpenFile(path string, flag int) (File, error)
+	Rename(from, to string) error
+	Remove(path string) error
+	// Lock locks the file at path, which it makes if need be, until it is closed.
+	// It fails with ErrLocked if another has it.
+	Lock(path string) (io.Closer, error)
+}
+
+// File is an open file. Reading and closing are safe at the same time.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	// Datasync makes the content and the size durable.
+	Datasync() error
+	// IsAt tells whether path still leads to this file.
+	IsAt(path string) (bool, error)
+}
+
+// System returns the file system of the operating system.
+func System() FS { return system{} }
+
+type system struct{}
+
+type systemFile struct{ *os.File }
+
+func (system) CreateFolder(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	return createFolder(path)
+}
+
+func createFolder(path string) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("%s is not a folder", path)
+		}
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := createFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return system{}.SyncFolder(parent)
+}
+
+func (system) SyncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	// Some systems can't sync a folder.
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrInvalid) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
+}
+
+func (system) List(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}
+
+func (system) OpenFile(path string, flag int) (File, error) {
+	f, err := os.OpenFile(path, flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return systemFile{f}, nil
+}
+
+func (system) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (system) Remove(path string) error { return os.Remove(path) }
+
+func (system) Lock(path string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (f systemFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f systemFile) Datasync() error { return datasync(f.File) }
+
+func (f systemFile) IsAt(path string) (bool, error) {
+	now, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	was, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(was, now), nil
+}
