@@ -5,6 +5,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"plantgate/internal/app"
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
 )
@@ -93,7 +94,7 @@ func (c *backupCmd) Run(e *env) error {
 	if version == 0 {
 		return mes.Errorf(mes.CodePrecondition, "the store is new and empty: is store.dsn right?")
 	}
-	if err := s.Backup(e.ctx, c.To); err != nil {
+	if err := app.Backup(e.ctx, s, c.To, app.StorageOptions{}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, "copied to", c.To)

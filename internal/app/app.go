@@ -28,7 +28,7 @@ import (
 type App struct {
 	cfg     config.Config
 	log     *slog.Logger
-	store   *store.Store
+	storage *Storage
 	ingest  *ingest.Service
 	decoder ingest.Decoder
 	broker  *broker.Broker
@@ -57,7 +57,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 			err = errors.Join(err, a.abandon())
 		}
 	}()
-	if a.store, err = openStore(ctx, cfg, log); err != nil {
+	if a.storage, err = openStorage(ctx, cfg, log); err != nil {
 		return nil, err
 	}
 	if err := a.openIngest(); err != nil {
@@ -72,23 +72,16 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	return a, nil
 }
 
-// openStore opens the database. An embedded one belongs to this program alone,
-// so its schema is brought up to date here.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.Store, error) {
-	s, err := store.Open(ctx, cfg.Store.DSN, store.Options{Readers: cfg.Store.Readers})
+// openStorage opens the database and its log. An embedded database belongs to this
+// program alone, so its schema is brought up to date here.
+func openStorage(ctx context.Context, cfg config.Config, log *slog.Logger) (*Storage, error) {
+	s, err := OpenStorage(ctx, cfg.Store.DSN, StorageOptions{
+		Store: store.Options{Readers: cfg.Store.Readers}, DedupeWindow: cfg.Data.DedupeWindow, Logger: log,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
+		return nil, err
 	}
-	made, err := s.MigrateUp(ctx)
-	if err == nil {
-		for _, m := range made {
-			log.Info("schema migrated", "version", m.Version, "name", m.Name)
-		}
-		if err = s.CheckSchema(ctx); err == nil {
-			err = s.PutSites(ctx, sites(cfg))
-		}
-	}
-	if err != nil {
+	if err := s.PutSites(ctx, sites(cfg)); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), s.Close())
 	}
 	return s, nil
@@ -117,7 +110,7 @@ func (a *App) openIngest() error {
 	}
 	d := a.cfg.Data
 	a.decoder = ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
-	a.ingest = ingest.New(a.store, a.decoder, ingest.Options{
+	a.ingest = ingest.New(a.storage.Journal, a.decoder, ingest.Options{
 		Sites: directory, MaxFuture: d.MaxFuture, DedupeWindow: d.DedupeWindow,
 		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
 		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
@@ -154,7 +147,7 @@ func (a *App) openFloor() error {
 }
 
 func (a *App) openHTTP(version string) error {
-	keys, err := auth.New(a.store, auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
+	keys, err := auth.New(a.storage, auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
 	if err != nil {
 		return err
 	}
@@ -165,7 +158,7 @@ func (a *App) openHTTP(version string) error {
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
 	registry := newRegistry(a.ingest, a.statuses)
 	handler, err := api.New(api.Deps{
-		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Quarantine: a.ingest, Store: a.store,
+		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Quarantine: a.ingest, Store: a.storage.Store,
 		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
@@ -210,9 +203,19 @@ func (a *App) Run(ctx context.Context) error {
 	}()
 	a.log.Info("plantgate serves", "url", a.URL(), "ca_file", a.caFile, "store", "sqlite", "connections", len(a.adapters))
 
+	applying, stopApplying := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopApplying()
+	applied := make(chan error, 1)
+	go func() {
+		applied <- a.storage.Runner.Run(applying)
+		closeDoors()
+	}()
+
 	err := a.runDoors(doors, closeDoors)
 	stopWriting()
-	err = errors.Join(err, <-written, a.store.Close())
+	err = errors.Join(err, <-written)
+	stopApplying()
+	err = errors.Join(err, <-applied, a.storage.Close())
 	if err == nil {
 		a.log.Info("plantgate stopped")
 	}
@@ -264,8 +267,8 @@ func (a *App) abandon() error {
 	if a.broker != nil {
 		err = errors.Join(err, a.broker.Close())
 	}
-	if a.store != nil {
-		err = errors.Join(err, a.store.Close())
+	if a.storage != nil {
+		err = errors.Join(err, a.storage.Close())
 	}
 	return err
 }

@@ -71,6 +71,7 @@ type queue struct {
 	jobs           []*job
 	records, bytes int
 	closed         bool
+	held           bool          // nothing is taken for now
 	room           chan struct{} // closed and replaced when room is made
 	wake           chan struct{} // has a token when jobs wait
 }
@@ -81,7 +82,7 @@ func newQueue(maxRecords, maxBytes int) *queue {
 
 func (q *queue) push(ctx context.Context, j *job, wait bool) error {
 	for {
-		room, err := q.tryPush(j)
+		room, err := q.tryPush(j, wait)
 		if err != nil || room == nil {
 			return err
 		}
@@ -97,15 +98,16 @@ func (q *queue) push(ctx context.Context, j *job, wait bool) error {
 }
 
 // tryPush returns nil, nil when the job is in the queue, and otherwise a channel
-// that is closed when there may be room.
-func (q *queue) tryPush(j *job) (<-chan struct{}, error) {
+// that is closed when there may be room. While the queue is held only patient
+// callers get in.
+func (q *queue) tryPush(j *job, patient bool) (<-chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, mes.Errorf(mes.CodeUnavailable, "the server is stopping")
 	}
 	full := q.records+len(j.records) > q.maxRecords || q.bytes+j.bytes > q.maxBytes
-	if full && len(q.jobs) > 0 {
+	if full && len(q.jobs) > 0 || q.held && !patient {
 		return q.room, nil
 	}
 	q.jobs = append(q.jobs, j)
@@ -146,6 +148,13 @@ func (q *queue) take(maxRecords int) []*job {
 	close(q.room)
 	q.room = make(chan struct{})
 	return taken
+}
+
+// hold says whether the writer waits for the store.
+func (q *queue) hold(held bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = held
 }
 
 // close lets nothing more in; what is there can still be taken.

@@ -21,7 +21,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type faultStore struct {
 	mu       sync.Mutex
 	records  map[mes.ID]mes.Record
-	applied  []mes.ID
 	items    map[mes.ID]mes.QuarantineItem
 	known    map[string]bool
 	groups   []int           // records of each committed transaction
@@ -29,6 +28,7 @@ type faultStore struct {
 	entered  chan struct{}   // if set, gets a token when an Update begins
 	fail     func(int) error // if set, decides on each transaction by its size
 	conflict map[string]bool // message ids that are in conflict
+	full     chan struct{}   // if set, there is no room until it is closed
 }
 
 func newFaultStore() *faultStore {
@@ -39,7 +39,6 @@ type faultTx struct {
 	s       *faultStore
 	records []mes.Record
 	items   []mes.QuarantineItem
-	applied []mes.ID
 	seen    int
 }
 
@@ -67,7 +66,6 @@ func (s *faultStore) Update(_ context.Context, fn func(ingest.Tx) error) error {
 	for _, i := range tx.items {
 		s.items[i.ID] = i
 	}
-	s.applied = append(s.applied, tx.applied...)
 	s.groups = append(s.groups, tx.seen)
 	return nil
 }
@@ -79,6 +77,12 @@ func (s *faultStore) QuarantineItem(_ context.Context, id mes.ID) (mes.Quarantin
 		return item, nil
 	}
 	return mes.QuarantineItem{}, mes.Errorf(mes.CodeNotFound, "no such item")
+}
+
+func (s *faultStore) Room() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
 }
 
 func (s *faultStore) KnowsEquipment(_ context.Context, site, id string) (bool, error) {
@@ -101,13 +105,6 @@ func (tx *faultTx) AppendRecords(_ context.Context, records []mes.Record, _ inge
 		}
 	}
 	return receipts, nil
-}
-
-func (tx *faultTx) ApplyRecords(_ context.Context, records []mes.Record) error {
-	for _, r := range records {
-		tx.applied = append(tx.applied, r.ID)
-	}
-	return nil
 }
 
 func (tx *faultTx) AppendQuarantine(_ context.Context, items []mes.QuarantineItem) error {
@@ -437,8 +434,8 @@ func TestConflictGoesToQuarantineOrBack(t *testing.T) {
 	if receipts[0].Status != mes.ReceiptQuarantined || receipts[1].Status != mes.ReceiptRejected {
 		t.Errorf("got %s and %s", receipts[0].Status, receipts[1].Status)
 	}
-	if len(s.store.applied) != 0 || len(s.store.items) != 1 {
-		t.Errorf("%d applied, %d quarantined", len(s.store.applied), len(s.store.items))
+	if len(s.store.records) != 0 || len(s.store.items) != 1 {
+		t.Errorf("%d stored, %d quarantined", len(s.store.records), len(s.store.items))
 	}
 }
 

@@ -8,11 +8,15 @@ import (
 )
 
 // Store is what ingest needs of the store: units of work whose return without
-// an error means that they are durable.
+// an error means that they are durable. What follows from records (equipment,
+// newest values, roll-ups) comes up to date behind them.
 type Store interface {
 	// Update runs fn in one write transaction and returns after its commit. An
 	// error of fn, or of the commit, undoes everything.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Room returns nil while the store can take more, else a channel that is closed
+	// when it may be able to again: what was stored before is taken in first.
+	Room() <-chan struct{}
 	// QuarantineItem returns an item with its raw bytes, or an error of
 	// CodeNotFound.
 	QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineItem, error)
@@ -34,10 +38,6 @@ type Tx interface {
 	//     of CodeInvalid that wraps mes.ErrKeyReused.
 	// Records of the same call see each other.
 	AppendRecords(ctx context.Context, records []mes.Record, ledger LedgerWindow) ([]mes.Receipt, error)
-	// ApplyRecords does what follows from new records: it registers equipment
-	// and brings newest values up to date. The result does not depend on the
-	// order of arrival.
-	ApplyRecords(ctx context.Context, records []mes.Record) error
 	// AppendQuarantine keeps items that could not be accepted.
 	AppendQuarantine(ctx context.Context, items []mes.QuarantineItem) error
 	// ResolveQuarantine moves an open item to its final state (State,

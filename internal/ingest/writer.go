@@ -21,6 +21,7 @@ const maxGroup = 4096
 // there, be it one record or thousands. Under load groups grow by themselves.
 func (s *Service) Run(ctx context.Context) error {
 	for {
+		s.waitForRoom(ctx)
 		select {
 		case <-s.queue.wake:
 			if err := s.commitWaiting(); err != nil {
@@ -31,6 +32,20 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.drain()
 		}
 	}
+}
+
+// waitForRoom holds the writer while the store has no room. Meanwhile those who can
+// tell their peer to come back later are refused, and the others wait.
+func (s *Service) waitForRoom(ctx context.Context) {
+	for room := s.store.Room(); room != nil; room = s.store.Room() {
+		s.queue.hold(true)
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return
+		}
+	}
+	s.queue.hold(false)
 }
 
 func (s *Service) drain() error {
@@ -109,7 +124,7 @@ func (s *Service) abandon(jobs []*job, err error) {
 	}
 }
 
-// update runs the jobs in one transaction: append, quarantine, apply.
+// update runs the jobs in one transaction: append, quarantine, resolve.
 func (s *Service) update(jobs []*job) error {
 	now := s.opts.Clock()
 	ledger := LedgerWindow{Now: mes.Micros(now), MessagesSince: now.Add(-s.opts.DedupeWindow), KeysSince: now.Add(-keyWindow)}
@@ -138,10 +153,7 @@ func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	if err := tx.AppendQuarantine(ctx, items); err != nil {
 		return err
 	}
-	if err := s.resolve(ctx, tx, jobs); err != nil {
-		return err
-	}
-	return tx.ApplyRecords(ctx, fresh(records, receipts))
+	return s.resolve(ctx, tx, jobs)
 }
 
 // distribute gives each job its receipts, and returns what goes to quarantine:
@@ -191,15 +203,4 @@ func (s *Service) resolve(ctx context.Context, tx Tx, jobs []*job) error {
 		}
 	}
 	return nil
-}
-
-// fresh returns the records that were not there before.
-func fresh(records []mes.Record, receipts []mes.Receipt) []mes.Record {
-	out := make([]mes.Record, 0, len(records))
-	for i := range records {
-		if receipts[i].Status == mes.ReceiptCreated && !receipts[i].Repeated {
-			out = append(out, records[i])
-		}
-	}
-	return out
 }

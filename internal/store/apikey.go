@@ -71,7 +71,7 @@ func (s *Store) apiKey(ctx context.Context, condition string, arg any) (mes.APIK
 // CreateAPIKey stores a new key. It returns an error of CodeConflict if its
 // prefix is taken.
 func (s *Store) CreateAPIKey(ctx context.Context, key mes.APIKey) error {
-	return s.update(ctx, func(t *tx) error {
+	return s.update(ctx, synced, func(t *Tx) error {
 		return t.insertAPIKey(ctx, &key)
 	})
 }
@@ -79,7 +79,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, key mes.APIKey) error {
 // RevokeAPIKey withdraws the key at the time given. Revoking a revoked key keeps
 // its first time. It returns an error of CodeNotFound if there is no such key.
 func (s *Store) RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
-	return s.update(ctx, func(t *tx) error {
+	return s.update(ctx, synced, func(t *Tx) error {
 		return t.revokeAPIKey(ctx, id, at)
 	})
 }
@@ -89,7 +89,7 @@ func (s *Store) RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error
 // that ends sooner by itself keeps its end. It returns an error of CodeNotFound
 // if there is no old key, of CodeConflict if it is revoked.
 func (s *Store) ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.Time, key mes.APIKey) error {
-	return s.update(ctx, func(t *tx) error {
+	return s.update(ctx, synced, func(t *Tx) error {
 		if err := t.expireAPIKey(ctx, old, oldExpires); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (s *Store) ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.T
 	})
 }
 
-func (t *tx) insertAPIKey(ctx context.Context, k *mes.APIKey) error {
+func (t *Tx) insertAPIKey(ctx context.Context, k *mes.APIKey) error {
 	n, err := t.writer.execCount(ctx, `INSERT INTO api_key (`+apiKeyColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO NOTHING`,
@@ -113,7 +113,7 @@ func (t *tx) insertAPIKey(ctx context.Context, k *mes.APIKey) error {
 	return nil
 }
 
-func (t *tx) revokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
+func (t *Tx) revokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
 	n, err := t.writer.execCount(ctx,
 		"UPDATE api_key SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", timestamp{at}, uuid(id))
 	if err != nil {
@@ -125,7 +125,7 @@ func (t *tx) revokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
 	return nil
 }
 
-func (t *tx) expireAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
+func (t *Tx) expireAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
 	var row apiKeyRow
 	found, err := t.writer.get(ctx, &row, "SELECT "+apiKeyColumns+" FROM api_key WHERE id = ?", uuid(id))
 	switch {

@@ -2,27 +2,67 @@ package store
 
 import (
 	"context"
-	"slices"
+	"database/sql"
+	"errors"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/mes"
+	"plantgate/internal/wal"
 )
 
-// ApplyRecords implements ingest.Tx. What it writes is a function of the set of
-// records that were ever applied, not of their order, their number of times or
-// the calls they came in: everything is a maximum, a union, or decided by
-// mes.Position.
-func (t *tx) ApplyRecords(ctx context.Context, records []mes.Record) error {
-	ctx = context.WithoutCancel(ctx)
-	ordered := make([]*mes.Record, len(records))
-	for i := range records {
-		ordered[i] = &records[i]
+// Applied tells how far the log was taken over.
+func (s *Store) Applied(ctx context.Context) (journal.Applied, error) {
+	var row struct {
+		LogID    int64 `db:"log_id"`
+		Position int64 `db:"position"`
+		Arrivals int64 `db:"arrivals"`
 	}
-	slices.SortStableFunc(ordered, func(a, b *mes.Record) int { return a.Position().Compare(b.Position()) })
-	if err := t.applyEquipment(ctx, ordered); err != nil {
-		return t.store.writeError(err, "register equipment")
+	err := s.readers.GetContext(ctx, &row, "SELECT log_id, position, arrivals FROM applied WHERE one = 1")
+	if errors.Is(err, sql.ErrNoRows) {
+		return journal.Applied{}, nil
 	}
-	if err := t.applyLatest(ctx, ordered); err != nil {
-		return t.store.writeError(err, "bring newest values up to date")
+	if err != nil {
+		return journal.Applied{}, readError(err, "read how far the log was applied")
 	}
-	return nil
+	return journal.Applied{LogID: uint64(row.LogID), Position: wal.Position(row.Position), Arrivals: row.Arrivals}, nil
+}
+
+// Apply implements apply.Store.
+func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn func(*Tx) error) error {
+	kind := lazy
+	if durable {
+		kind = synced
+	}
+	err := s.update(ctx, kind, func(t *Tx) error {
+		if err := fn(t); err != nil {
+			return err
+		}
+		return s.writeError(t.writer.exec(ctx, `INSERT INTO applied (one, log_id, position, arrivals) VALUES (1, ?, ?, ?)
+			ON CONFLICT (one) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, arrivals = excluded.arrivals`,
+			int64(to.LogID), int64(to.Position), to.Arrivals), "note how far the log was applied")
+	})
+	if err != nil {
+		s.latest.forget()
+	}
+	return err
+}
+
+// Tx is one write transaction. Its methods are the steps that follow from records,
+// and the writes of resources.
+type Tx struct {
+	store  *Store
+	writer *writer
+	// units are the numbers of the batch's work units, origins those that are new.
+	units   map[unitName]int64
+	origins map[mes.Origin]int64
+}
+
+// committed remembers the numbers that the transaction gave.
+func (t *Tx) committed() {
+	for name, number := range t.units {
+		t.store.units.put(number, name)
+	}
+	for origin, number := range t.origins {
+		t.store.origins.put(number, origin)
+	}
 }

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/mes"
 )
 
@@ -34,6 +36,9 @@ func (r *equipmentRow) toDomain() mes.Equipment {
 
 // Equipment returns a node of the hierarchy, or an error of CodeNotFound.
 func (s *Store) Equipment(ctx context.Context, siteID, id string) (mes.Equipment, error) {
+	if err := s.current(ctx); err != nil {
+		return mes.Equipment{}, err
+	}
 	var rows []equipmentRow
 	err := s.readers.SelectContext(ctx, &rows,
 		"SELECT "+equipmentColumns+" FROM equipment WHERE site_id = ? AND id = ?", siteID, id)
@@ -60,6 +65,9 @@ func (s *Store) KnowsEquipment(ctx context.Context, siteID, id string) (bool, er
 
 // EquipmentList lists equipment by site and id.
 func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes.Equipment, error) {
+	if err := s.current(ctx); err != nil {
+		return nil, err
+	}
 	q := newQuery("SELECT " + equipmentColumns + " FROM equipment")
 	q.equal("site_id", f.SiteID)
 	q.equal("level", string(f.Level))
@@ -86,7 +94,7 @@ func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes
 // PutSites creates or updates the configured sites: their name and zone. Sites
 // that are no longer configured stay, since their data do.
 func (s *Store) PutSites(ctx context.Context, sites []mes.Equipment) error {
-	return s.update(ctx, func(t *tx) error {
+	return s.update(ctx, synced, func(t *Tx) error {
 		for _, site := range sites {
 			err := t.writer.exec(ctx, `INSERT INTO equipment
 					(site_id, id, level, name, time_zone, auto_registered, created_at)
@@ -111,7 +119,39 @@ func createdAt(t time.Time) time.Time {
 	return t
 }
 
-// sighting is what the records of one call say about one work unit.
+// RegisterEquipment is the step that registers work units that are new, gives each
+// its number, and notes when and how those that are known were heard of.
+func RegisterEquipment(ctx context.Context, t *Tx, b *journal.Batch) error {
+	t.units = make(map[unitName]int64, len(b.Units()))
+	for _, u := range b.Units() {
+		number, err := t.registerUnit(ctx, sightingOf(b, u))
+		if err != nil {
+			return t.store.writeError(err, "register equipment")
+		}
+		t.units[unitName{strings.Clone(u.SiteID), strings.Clone(u.MachineID)}] = number
+	}
+	return nil
+}
+
+const registerUnit = `INSERT INTO equipment (` + equipmentColumns + `, number)
+	VALUES (?, ?, ?, '', '', 1, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) + 1 FROM equipment))
+	ON CONFLICT (site_id, id) DO UPDATE SET
+		created_at = CASE WHEN auto_registered = 1
+			THEN min(created_at, excluded.created_at) ELSE created_at END,
+		last_received_at = max(coalesce(last_received_at, excluded.last_received_at), excluded.last_received_at),
+		last_time = max(coalesce(last_time, excluded.last_time), excluded.last_time),
+		doors = doors | excluded.doors,
+		number = coalesce(number, excluded.number)
+	RETURNING number`
+
+func (t *Tx) registerUnit(ctx context.Context, s sighting) (number int64, err error) {
+	_, err = t.writer.get(ctx, &number, registerUnit,
+		s.siteID, s.machineID, string(mes.LevelWorkUnit), timestamp{s.firstReceived},
+		timestamp{s.lastReceived}, timestamp{s.lastTime}, int64(s.doors))
+	return number, err
+}
+
+// sighting is what the records of a batch say about one work unit.
 type sighting struct {
 	siteID, machineID string
 	firstReceived     time.Time
@@ -120,48 +160,18 @@ type sighting struct {
 	doors             doors
 }
 
-// applyEquipment registers work units that are new and notes when and how those
-// that are known were heard of.
-func (t *tx) applyEquipment(ctx context.Context, records []*mes.Record) error {
-	for _, s := range sightings(records) {
-		err := t.writer.exec(ctx, `INSERT INTO equipment (`+equipmentColumns+`)
-			VALUES (?, ?, ?, '', '', 1, ?, ?, ?, ?)
-			ON CONFLICT (site_id, id) DO UPDATE SET
-				created_at = CASE WHEN auto_registered = 1
-					THEN min(created_at, excluded.created_at) ELSE created_at END,
-				last_received_at = max(coalesce(last_received_at, excluded.last_received_at), excluded.last_received_at),
-				last_time = max(coalesce(last_time, excluded.last_time), excluded.last_time),
-				doors = doors | excluded.doors`,
-			s.siteID, s.machineID, string(mes.LevelWorkUnit), timestamp{s.firstReceived},
-			timestamp{s.lastReceived}, timestamp{s.lastTime}, int64(s.doors))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sightings sums records up by work unit, in the order in which the work units
-// are first met.
-func sightings(records []*mes.Record) []*sighting {
-	type key struct{ site, machine string }
-	byUnit := map[key]*sighting{}
-	var list []*sighting
-	for _, r := range records {
-		k := key{r.SiteID, r.MachineID}
-		s, ok := byUnit[k]
-		if !ok {
-			s = &sighting{siteID: r.SiteID, machineID: r.MachineID, firstReceived: r.ReceivedAt,
-				lastReceived: r.ReceivedAt, lastTime: r.Time}
-			byUnit[k] = s
-			list = append(list, s)
-		}
+func sightingOf(b *journal.Batch, u *journal.UnitRecords) sighting {
+	first := &b.Records[u.Places[0]]
+	s := sighting{siteID: u.SiteID, machineID: u.MachineID,
+		firstReceived: first.ReceivedAt, lastReceived: first.ReceivedAt, lastTime: first.Time}
+	for _, place := range u.Places {
+		r := &b.Records[place]
 		s.firstReceived = earlier(s.firstReceived, r.ReceivedAt)
 		s.lastReceived = later(s.lastReceived, r.ReceivedAt)
 		s.lastTime = later(s.lastTime, r.Time)
 		s.doors |= doorBit(r.Origin.Door)
 	}
-	return list
+	return s
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -83,6 +83,9 @@ func (r *latestRow) holds(signal mes.Signal) bool {
 
 // Latest lists newest values by site, machine and signal.
 func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, error) {
+	if err := s.current(ctx); err != nil {
+		return nil, err
+	}
 	q := newQuery("SELECT " + latestColumns + " FROM latest")
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)

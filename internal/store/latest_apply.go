@@ -2,47 +2,90 @@ package store
 
 import (
 	"context"
+	"strings"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/mes"
 )
 
-type latestKey struct{ site, machine, signal string }
+// latestCache keeps the newest values of units that were heard of lately, for the
+// writer alone.
+type latestCache struct {
+	units map[unitName]map[string]*latestEntry
+	size  int
+}
 
-// latestEntry is a row of latest that a call has read, and whether it changed.
+// maxLatestCache bounds the values that are kept, each about 600 bytes.
+const maxLatestCache = 20_000
+
+func (c *latestCache) forget() { c.units, c.size = nil, 0 }
+
+// unit returns the values of a work unit that are kept.
+func (c *latestCache) unit(name unitName) map[string]*latestEntry {
+	if c.units == nil {
+		c.units = map[unitName]map[string]*latestEntry{}
+	}
+	entries, ok := c.units[name]
+	if !ok {
+		entries = map[string]*latestEntry{}
+		c.units[unitName{strings.Clone(name.siteID), strings.Clone(name.machineID)}] = entries
+	}
+	return entries
+}
+
+// latestEntry is a row of latest that was read, and whether it changed.
 type latestEntry struct {
 	row     latestRow
 	exists  bool
 	changed bool
 }
 
-// applyLatest brings the newest values up to date. Each row is read and written
-// once a call, however many records bear its signal.
-func (t *tx) applyLatest(ctx context.Context, records []*mes.Record) error {
-	entries := map[latestKey]*latestEntry{}
-	var order []*latestEntry
-	for _, r := range records {
+// PutLatest is the step that brings the newest values up to date. Each row is
+// written once a batch, however many records bear its signal.
+func PutLatest(ctx context.Context, t *Tx, b *journal.Batch) error {
+	if t.store.latest.size > maxLatestCache {
+		t.store.latest.forget()
+	}
+	for _, u := range b.Units() {
+		if err := t.putLatestOfUnit(ctx, b, u); err != nil {
+			return t.store.writeError(err, "bring newest values up to date")
+		}
+	}
+	return nil
+}
+
+func (t *Tx) putLatestOfUnit(ctx context.Context, b *journal.Batch, u *journal.UnitRecords) error {
+	entries := t.store.latest.unit(unitName{u.SiteID, u.MachineID})
+	var touched []*latestEntry
+	for _, place := range u.Places {
+		r := &b.Records[place]
 		for signal := range bornSignals(r) {
-			key := latestKey{r.SiteID, r.MachineID, signal.Name}
-			e, ok := entries[key]
+			e, ok := entries[signal.Name]
 			if !ok {
 				var err error
-				if e, err = t.readLatest(ctx, key); err != nil {
+				if e, err = t.readLatest(ctx, r, signal.Name); err != nil {
 					return err
 				}
-				entries[key] = e
-				order = append(order, e)
+				entries[e.row.Signal] = e
+				t.store.latest.size++
 			}
+			before := e.changed
 			if err := t.applySignal(ctx, e, r, signal); err != nil {
 				return err
 			}
-		}
-	}
-	for _, e := range order {
-		if e.changed {
-			if err := t.writeLatest(ctx, &e.row); err != nil {
-				return err
+			if e.changed && !before {
+				touched = append(touched, e)
 			}
 		}
+	}
+	for _, e := range touched {
+		// The texts are parts of larger ones, which would stay in memory with them.
+		e.row.Value, e.row.Unit = strings.Clone(e.row.Value), strings.Clone(e.row.Unit)
+		e.row.Door, e.row.StartTimeOrigin = mes.Door(strings.Clone(string(e.row.Door))), mes.TimeOrigin(strings.Clone(string(e.row.StartTimeOrigin)))
+		if err := t.writeLatest(ctx, &e.row); err != nil {
+			return err
+		}
+		e.changed = false
 	}
 	return nil
 }
@@ -78,7 +121,7 @@ func bornSignals(r *mes.Record) func(yield func(mes.Signal) bool) {
 //	                          starts with the next snapshot after it
 //	between floor and start:  the new start if equal, else the new floor
 //	before the floor:         of no consequence
-func (t *tx) applySignal(ctx context.Context, e *latestEntry, r *mes.Record, signal mes.Signal) error {
+func (t *Tx) applySignal(ctx context.Context, e *latestEntry, r *mes.Record, signal mes.Signal) error {
 	p, row := r.Position(), &e.row
 	if !e.exists {
 		row.setHead(r, signal)
@@ -117,15 +160,17 @@ func (t *tx) applySignal(ctx context.Context, e *latestEntry, r *mes.Record, sig
 	return nil
 }
 
-func (t *tx) readLatest(ctx context.Context, key latestKey) (*latestEntry, error) {
-	e := &latestEntry{row: latestRow{SiteID: key.site, MachineID: key.machine, Signal: key.signal}}
+func (t *Tx) readLatest(ctx context.Context, r *mes.Record, signal string) (*latestEntry, error) {
+	e := &latestEntry{row: latestRow{
+		SiteID: strings.Clone(r.SiteID), MachineID: strings.Clone(r.MachineID), Signal: strings.Clone(signal),
+	}}
 	var err error
 	e.exists, err = t.writer.get(ctx, &e.row, "SELECT "+latestColumns+` FROM latest
-		WHERE site_id = ? AND machine_id = ? AND signal = ?`, key.site, key.machine, key.signal)
+		WHERE site_id = ? AND machine_id = ? AND signal = ?`, e.row.SiteID, e.row.MachineID, e.row.Signal)
 	return e, err
 }
 
-func (t *tx) writeLatest(ctx context.Context, r *latestRow) error {
+func (t *Tx) writeLatest(ctx context.Context, r *latestRow) error {
 	return t.writer.exec(ctx, `INSERT INTO latest (`+latestColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (site_id, machine_id, signal) DO UPDATE SET
@@ -147,19 +192,18 @@ func (t *tx) writeLatest(ctx context.Context, r *latestRow) error {
 // a machine mostly bear the same signals, so that the first is nearly always it.
 const snapshotPage = 16
 
-const snapshotsAfter = "SELECT " + recordColumns + ` FROM record
-	WHERE snapshot = 1 AND site_id = ? AND machine_id = ?
-		AND (time, sequence_given, sequence, id) > (?, ?, ?, ?)
+const snapshotsAfter = `SELECT id, time, sequence_given, sequence, time_origin, status, signals FROM record INDEXED BY record_snapshots
+	WHERE snapshot = 1 AND unit = ? AND (time, sequence_given, sequence, id) > (?, ?, ?, ?)
 	ORDER BY time, sequence_given, sequence, id LIMIT ?`
 
 // snapshotAfter finds the first snapshot after p that bears the row's signal
 // with the row's value. There is one: the head, at the latest.
-func (t *tx) snapshotAfter(ctx context.Context, row *latestRow, p mes.Position) (mes.Position, mes.TimeOrigin, error) {
+func (t *Tx) snapshotAfter(ctx context.Context, row *latestRow, p mes.Position) (mes.Position, mes.TimeOrigin, error) {
+	unit := t.units[unitName{row.SiteID, row.MachineID}]
 	for p.Compare(row.head()) < 0 {
-		var neighbours []recordRow
+		var neighbours []neighbourRow
 		given, sequence := sequenceColumns(p.Sequence)
-		err := t.writer.selectAll(ctx, &neighbours, snapshotsAfter,
-			row.SiteID, row.MachineID, timestamp{p.Time}, given, sequence, uuid(p.ID), snapshotPage)
+		err := t.writer.selectAll(ctx, &neighbours, snapshotsAfter, unit, timestamp{p.Time}, given, sequence, uuid(p.ID), snapshotPage)
 		if err != nil {
 			return mes.Position{}, "", err
 		}
@@ -177,4 +221,23 @@ func (t *tx) snapshotAfter(ctx context.Context, row *latestRow, p mes.Position) 
 		}
 	}
 	return row.head(), row.StartTimeOrigin, nil
+}
+
+// neighbourRow is what snapshotAfter looks at of a record.
+type neighbourRow struct {
+	ID            uuid           `db:"id"`
+	Time          timestamp      `db:"time"`
+	SequenceGiven bool           `db:"sequence_given"`
+	Sequence      int64          `db:"sequence"`
+	TimeOrigin    mes.TimeOrigin `db:"time_origin"`
+	Status        mes.Status     `db:"status"`
+	Signals       signals        `db:"signals"`
+}
+
+func (r *neighbourRow) toDomain() mes.Record {
+	record := mes.Record{ID: mes.ID(r.ID), Time: r.Time.Time, TimeOrigin: r.TimeOrigin, Status: r.Status, Signals: r.Signals}
+	if r.SequenceGiven {
+		record.Sequence = &r.Sequence
+	}
+	return record
 }

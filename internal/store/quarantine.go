@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/mes"
 )
 
@@ -46,6 +47,9 @@ func (r *quarantineRow) toDomain() mes.QuarantineItem {
 // QuarantineItem returns an item with its raw bytes, or an error of
 // CodeNotFound.
 func (s *Store) QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineItem, error) {
+	if err := s.current(ctx); err != nil {
+		return mes.QuarantineItem{}, err
+	}
 	var rows []quarantineRow
 	err := s.readers.SelectContext(ctx, &rows, "SELECT "+quarantineColumns+
 		", length(raw) AS raw_size, raw FROM quarantine WHERE id = ?", uuid(id))
@@ -60,6 +64,9 @@ func (s *Store) QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineIt
 
 // QuarantineItems lists items, oldest first, without their raw bytes.
 func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]mes.QuarantineItem, error) {
+	if err := s.current(ctx); err != nil {
+		return nil, err
+	}
 	q := newQuery("SELECT " + quarantineColumns + ", length(raw) AS raw_size FROM quarantine")
 	q.equal("state", string(f.State))
 	q.equal("door", string(f.Door))
@@ -81,41 +88,38 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 	return items, nil
 }
 
-// AppendQuarantine implements ingest.Tx.
-func (t *tx) AppendQuarantine(ctx context.Context, items []mes.QuarantineItem) error {
-	ctx = context.WithoutCancel(ctx)
-	for i := range items {
-		item := &items[i]
-		err := t.writer.exec(ctx, `INSERT INTO quarantine (`+quarantineColumns+`, raw)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			uuid(item.ID), string(openIfUnset(item.State)), timestamp{item.ReceivedAt},
-			string(item.Origin.Door), item.Origin.Connection, item.Origin.Address, item.Origin.Format, item.Origin.TimeZone,
-			item.SiteID, item.MachineID, string(item.DataType),
-			string(item.Reason.Code), item.Reason.Message, list[mes.FieldError](item.Reason.Fields),
-			timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID), bytesOf(item.Raw))
-		if err != nil {
+// PutQuarantine is the step that keeps items that could not be accepted, and closes
+// those that were replayed or discarded.
+func PutQuarantine(ctx context.Context, t *Tx, b *journal.Batch) error {
+	for i := range b.Items {
+		if err := t.putItem(ctx, &b.Items[i]); err != nil {
 			return t.store.writeError(err, "quarantine an item")
+		}
+	}
+	for i := range b.Resolved {
+		if err := t.resolveItem(ctx, &b.Resolved[i]); err != nil {
+			return t.store.writeError(err, "resolve a quarantined item")
 		}
 	}
 	return nil
 }
 
-// ResolveQuarantine implements ingest.Tx: of several that resolve an item at
-// once, the first wins.
-func (t *tx) ResolveQuarantine(ctx context.Context, item mes.QuarantineItem) error {
-	ctx = context.WithoutCancel(ctx)
-	n, err := t.writer.execCount(ctx, `UPDATE quarantine
+func (t *Tx) putItem(ctx context.Context, item *mes.QuarantineItem) error {
+	return t.writer.exec(ctx, `INSERT INTO quarantine (`+quarantineColumns+`, raw)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		uuid(item.ID), string(openIfUnset(item.State)), timestamp{item.ReceivedAt},
+		string(item.Origin.Door), item.Origin.Connection, item.Origin.Address, item.Origin.Format, item.Origin.TimeZone,
+		item.SiteID, item.MachineID, string(item.DataType),
+		string(item.Reason.Code), item.Reason.Message, list[mes.FieldError](item.Reason.Fields),
+		timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID), bytesOf(item.Raw))
+}
+
+func (t *Tx) resolveItem(ctx context.Context, item *mes.QuarantineItem) error {
+	return t.writer.exec(ctx, `UPDATE quarantine
 		SET state = ?, resolved_at = ?, resolved_by = ?, record_id = ?
 		WHERE id = ? AND state = ?`,
 		string(item.State), timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID),
 		uuid(item.ID), string(mes.QuarantineOpen))
-	if err != nil {
-		return t.store.writeError(err, "resolve a quarantined item")
-	}
-	if n == 0 {
-		return mes.Errorf(mes.CodeConflict, "the quarantined item %s is not open", item.ID)
-	}
-	return nil
 }
 
 func openIfUnset(s mes.QuarantineState) mes.QuarantineState {

@@ -19,6 +19,8 @@ import (
 const (
 	sqliteDriver   = "sqlite"
 	defaultReaders = 4
+	// lookers serve the one writer of the log, and names of records that are read.
+	lookers = 2
 	// defaultCheckpointPages are pages of 4 KiB.
 	defaultCheckpointPages = 8000
 	defaultBusyTimeout     = 5 * time.Second
@@ -48,18 +50,25 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	} else if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("store: create the database: %w", err)
 	}
-	s := &Store{path: path, options: options, turn: make(chan struct{}, 1)}
+	s := &Store{path: path, options: options, turn: make(chan struct{}, 1), lookUps: map[string]*sqlx.Stmt{}}
+	s.units = units{newRemembered[unitName](), s}
+	s.origins = origins{newRemembered[mes.Origin](), s}
 	if s.writer, err = openWriter(ctx, s.sqliteDSN(s.writerPragmas())); err != nil {
 		return nil, fmt.Errorf("store: open the database to write: %w", err)
 	}
 	if s.readers, err = sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN(s.readerPragmas())); err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open the database to read: %w", err), s.writer.close())
 	}
+	if s.lookers, err = sqlx.ConnectContext(ctx, sqliteDriver, s.sqliteDSN(s.readerPragmas())); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: open the database to look things up: %w", err), s.readers.Close(), s.writer.close())
+	}
 	if s.file, err = os.Stat(path); err != nil && options.VFS == "" {
-		return nil, errors.Join(fmt.Errorf("store: find the database: %w", err), s.writer.close(), s.readers.Close())
+		return nil, errors.Join(fmt.Errorf("store: find the database: %w", err), s.writer.close(), s.readers.Close(), s.lookers.Close())
 	}
 	s.readers.SetMaxOpenConns(options.Readers)
 	s.readers.SetMaxIdleConns(options.Readers)
+	s.lookers.SetMaxOpenConns(lookers)
+	s.lookers.SetMaxIdleConns(lookers)
 	return s, nil
 }
 

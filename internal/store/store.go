@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
-	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 )
 
@@ -30,8 +30,17 @@ type Store struct {
 	// turn holds one token: whoever has it may use the writer.
 	turn   chan struct{}
 	writer *writer
-	// readers is a pool of connections that can't write.
-	readers *sqlx.DB
+	// readers and lookers are pools of connections that can't write: for queries, and
+	// for looking up single things meanwhile, which never wait for a query.
+	readers, lookers *sqlx.DB
+	units            units
+	origins          origins
+	latest           latestCache
+
+	lookUpsMu sync.Mutex
+	lookUps   map[string]*sqlx.Stmt
+	// barrier holds reads back until they miss nothing, see ReadAfter.
+	barrier atomic.Pointer[func(context.Context) error]
 	// poisoned is set by the first failed sync, closed by Close.
 	poisoned, closed atomic.Bool
 }
@@ -74,8 +83,30 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return errors.Join(s.readers.Close(), s.writer.close())
+	s.lookUpsMu.Lock()
+	defer s.lookUpsMu.Unlock()
+	var errs []error
+	for _, stmt := range s.lookUps {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, s.lookers.Close(), s.readers.Close(), s.writer.close())...)
 }
+
+// ReadAfter makes every read of what follows from records wait for the barrier
+// first: what is acknowledged before a read begins is in the log, and may still be
+// on its way here.
+func (s *Store) ReadAfter(barrier func(context.Context) error) { s.barrier.Store(&barrier) }
+
+// current waits until the store holds everything that was acknowledged.
+func (s *Store) current(ctx context.Context) error {
+	if barrier := s.barrier.Load(); barrier != nil {
+		return (*barrier)(ctx)
+	}
+	return nil
+}
+
+// Path is where the database stands.
+func (s *Store) Path() string { return s.path }
 
 // Ping tells whether the database can be read.
 func (s *Store) Ping(ctx context.Context) error {
@@ -86,7 +117,18 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Update runs fn in one write transaction and returns after its commit. An
+// durability says what the end of a transaction waits for.
+type durability string
+
+const (
+	// synced: the commit is on the disk.
+	synced durability = "FULL"
+	// lazy: a power cut may undo it, with everything after it. For what the log
+	// still holds.
+	lazy durability = "NORMAL"
+)
+
+// update runs fn in one write transaction and returns after its commit. An
 // error of fn is returned as it is and undoes everything, as does a panic. A
 // failed commit is an error of CodeUnavailable or CodeInternal, and
 // mes.ErrDurability where the disk failed: what is on the disk is then unknown to
@@ -94,17 +136,13 @@ func (s *Store) Ping(ctx context.Context) error {
 //
 // Writers take turns; ctx bounds the wait for the turn, and a transaction that
 // began is not cut short by it.
-func (s *Store) Update(ctx context.Context, fn func(ingest.Tx) error) error {
-	return s.update(ctx, func(t *tx) error { return fn(t) })
-}
-
-func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
+func (s *Store) update(ctx context.Context, kind durability, fn func(*Tx) error) (err error) {
 	if err := s.lockWriter(ctx); err != nil {
 		return err
 	}
 	defer s.unlockWriter()
 	ctx = context.WithoutCancel(ctx)
-	if err := s.writer.begin(ctx); err != nil {
+	if err := s.writer.begin(ctx, kind); err != nil {
 		return s.writeError(err, "begin a transaction")
 	}
 	committed := false
@@ -117,13 +155,15 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
 			err = errors.Join(err, s.writeError(undo, "undo a transaction"))
 		}
 	}()
-	if err := fn(&tx{store: s, writer: s.writer}); err != nil {
+	t := &Tx{store: s, writer: s.writer}
+	if err := fn(t); err != nil {
 		return err
 	}
 	if err := s.writer.commit(ctx); err != nil {
 		return s.commitError(err)
 	}
 	committed = true
+	t.committed()
 	return s.checkFile()
 }
 
@@ -146,12 +186,6 @@ func (s *Store) lockWriter(ctx context.Context) error {
 }
 
 func (s *Store) unlockWriter() { <-s.turn }
-
-// tx is one write transaction. It implements ingest.Tx.
-type tx struct {
-	store  *Store
-	writer *writer
-}
 
 // writeError maps the error of a statement or commit of the writer.
 func (s *Store) writeError(err error, doing string) error {
@@ -179,6 +213,10 @@ func (s *Store) commitError(err error) error {
 // readError maps the error of a query. Readers never sync, so that their
 // failures leave the writer alone.
 func readError(err error, doing string) error {
+	var known *mes.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
 	if ctxErr := contextError(err); ctxErr != nil {
 		return mes.Wrap(mes.CodeUnavailable, ctxErr, "the query was cut short")
 	}

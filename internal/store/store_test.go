@@ -12,14 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"plantgate/internal/ingest"
+	"plantgate/internal/app"
+	"plantgate/internal/app/apptest"
+	"plantgate/internal/journal"
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
 	"plantgate/internal/store/storetest"
 )
-
-// Ensure that the store is what ingest needs.
-var _ ingest.Store = (*store.Store)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -37,13 +36,9 @@ func open(t testing.TB, dsn string, options store.Options) *store.Store {
 	return s
 }
 
-func setup(t testing.TB) *store.Store {
+func setup(t testing.TB) apptest.Plant {
 	t.Helper()
-	s := open(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Options{})
-	if _, err := s.MigrateUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return apptest.OpenPlant(t, filepath.Join(t.TempDir(), "plant.db"), app.StorageOptions{})
 }
 
 func TestContract(t *testing.T) {
@@ -116,7 +111,9 @@ func TestMigrations(t *testing.T) {
 	if _, err := s.MigrateUp(ctx); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Append(t, s, storetest.NewRecord("s1", "m1", time.Now()))
+	if err := s.CheckSchema(ctx); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestBackup(t *testing.T) {
@@ -126,11 +123,11 @@ func TestBackup(t *testing.T) {
 	record := storetest.NewRecord("s1", "m1", time.Now())
 	storetest.Append(t, s, record)
 	path := filepath.Join(t.TempDir(), "copy.db")
-	if err := s.Backup(ctx, path); err != nil {
+	if err := app.Backup(ctx, s.Store, path, app.StorageOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Append(t, s, storetest.NewRecord("s1", "m2", time.Now()))
-	if err := s.Backup(ctx, path); mes.ErrorCode(err) != mes.CodeConflict {
+	if err := app.Backup(ctx, s.Store, path, app.StorageOptions{}); mes.ErrorCode(err) != mes.CodeConflict {
 		t.Fatalf("a copy was overwritten: %v", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -149,20 +146,21 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-func TestUpdateGivesUpItsTurnWithTheContext(t *testing.T) {
+func TestWritesGiveUpTheirTurnWithTheContext(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Update(t.Context(), func(ingest.Tx) error { close(entered); <-leave; return nil })
+		applied, err := s.Applied(t.Context())
+		done <- errors.Join(err, s.Apply(t.Context(), applied, true, func(*store.Tx) error { close(entered); <-leave; return nil }))
 	}()
 	<-entered
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := s.Update(ctx, func(ingest.Tx) error { return errors.New("ran without its turn") })
+	err := s.PutSites(ctx, []mes.Equipment{{SiteID: "s", ID: "s"}})
 	if mes.ErrorCode(err) != mes.CodeUnavailable || !errors.Is(err, context.Canceled) {
-		t.Errorf("Update without its turn: %v", err)
+		t.Errorf("a write without its turn: %v", err)
 	}
 	close(leave)
 	if err := <-done; err != nil {
@@ -172,15 +170,15 @@ func TestUpdateGivesUpItsTurnWithTheContext(t *testing.T) {
 
 func TestClosedStoreTakesNothing(t *testing.T) {
 	t.Parallel()
-	s := setup(t)
+	s := open(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Options{})
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err := s.Update(t.Context(), func(ingest.Tx) error { return errors.New("ran on a closed store") })
+	err := s.PutSites(t.Context(), []mes.Equipment{{SiteID: "s", ID: "s"}})
 	if mes.ErrorCode(err) != mes.CodeUnavailable {
-		t.Errorf("Update: %v", err)
+		t.Errorf("a write: %v", err)
 	}
 	if err := s.Ping(t.Context()); err == nil {
 		t.Error("a closed store answers")
@@ -197,9 +195,8 @@ func TestBusyDatabase(t *testing.T) {
 	if _, err := first.MigrateUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	record := storetest.NewRecord("s", "m", time.Now())
-	err := first.Update(t.Context(), func(ingest.Tx) error {
-		err := second.Update(t.Context(), func(ingest.Tx) error { return nil })
+	err := first.Apply(t.Context(), journal.Applied{Arrivals: 1}, true, func(*store.Tx) error {
+		err := second.Apply(t.Context(), journal.Applied{Arrivals: 2}, true, func(*store.Tx) error { return nil })
 		if mes.ErrorCode(err) != mes.CodeUnavailable || errors.Is(err, mes.ErrDurability) {
 			t.Errorf("a busy database: %v", err)
 		}
@@ -208,8 +205,10 @@ func TestBusyDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storetest.Append(t, second, record)
-	if _, err := first.Record(t.Context(), record.ID); err != nil {
+	if err := second.PutSites(t.Context(), []mes.Equipment{{SiteID: "s", ID: "s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Equipment(t.Context(), "s", "s"); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 
 	"github.com/jmoiron/sqlx"
@@ -16,6 +17,9 @@ type writer struct {
 	db       *sqlx.DB
 	conn     *sqlx.Conn
 	prepared map[string]*sqlx.Stmt
+	// bulks are statements of the driver itself.
+	bulks map[string]driver.Stmt
+	kind  durability // of the connection now
 }
 
 func openWriter(ctx context.Context, dsn string) (*writer, error) {
@@ -28,7 +32,7 @@ func openWriter(ctx context.Context, dsn string) (*writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &writer{db: db, conn: conn, prepared: map[string]*sqlx.Stmt{}}, nil
+	return &writer{db: db, conn: conn, prepared: map[string]*sqlx.Stmt{}, bulks: map[string]driver.Stmt{}, kind: synced}, nil
 }
 
 func (w *writer) close() error {
@@ -36,11 +40,24 @@ func (w *writer) close() error {
 	for _, stmt := range w.prepared {
 		errs = append(errs, stmt.Close())
 	}
+	for _, stmt := range w.bulks {
+		errs = append(errs, stmt.Close())
+	}
 	errs = append(errs, w.conn.Close(), w.db.Close())
 	return errors.Join(errs...)
 }
 
-func (w *writer) begin(ctx context.Context) error    { return w.exec(ctx, "BEGIN IMMEDIATE") }
+// begin begins a transaction whose commit waits for the disk or not.
+func (w *writer) begin(ctx context.Context, kind durability) error {
+	if kind != w.kind {
+		if err := w.exec(ctx, "PRAGMA synchronous = "+string(kind)); err != nil {
+			return err
+		}
+		w.kind = kind
+	}
+	return w.exec(ctx, "BEGIN IMMEDIATE")
+}
+
 func (w *writer) commit(ctx context.Context) error   { return w.exec(ctx, "COMMIT") }
 func (w *writer) rollback(ctx context.Context) error { return w.exec(ctx, "ROLLBACK") }
 
@@ -94,4 +111,24 @@ func (w *writer) selectAll(ctx context.Context, dest any, query string, args ...
 		return err
 	}
 	return stmt.SelectContext(ctx, dest, args...)
+}
+
+// bulk prepares query once and lets fn run it many times, without what
+// database/sql does for each.
+func (w *writer) bulk(ctx context.Context, query string, fn func(exec func(args []driver.NamedValue) error) error) error {
+	return w.conn.Raw(func(c any) error {
+		stmt, ok := w.bulks[query]
+		if !ok {
+			var err error
+			if stmt, err = c.(driver.ConnPrepareContext).PrepareContext(ctx, query); err != nil {
+				return err
+			}
+			w.bulks[query] = stmt
+		}
+		run := stmt.(driver.StmtExecContext)
+		return fn(func(args []driver.NamedValue) error {
+			_, err := run.ExecContext(ctx, args)
+			return err
+		})
+	})
 }

@@ -28,7 +28,7 @@ func testParallelOverlap(t *testing.T, s Store) {
 			for b := range batches {
 				at := (b + w) % batches * size / 2
 				batch := records[at : at+size]
-				receipts, err := appendApply(t.Context(), s, Window(time.Now()), batch)
+				receipts, err := appendRecords(t.Context(), s, Window(time.Now()), batch)
 				if err != nil {
 					t.Error(err)
 					return
@@ -74,7 +74,7 @@ func testRollback(t *testing.T, s Store) {
 		resolved := open
 		resolved.State, resolved.ResolvedAt = mes.QuarantineDiscarded, day
 		item := mes.QuarantineItem{ID: mes.NewID(), ReceivedAt: day}
-		return errors.Join(tx.ApplyRecords(ctx, []mes.Record{undone}), tx.ResolveQuarantine(ctx, resolved),
+		return errors.Join(tx.ResolveQuarantine(ctx, resolved),
 			tx.AppendQuarantine(ctx, []mes.QuarantineItem{item}))
 	}
 	err = s.Update(t.Context(), func(tx ingest.Tx) error {

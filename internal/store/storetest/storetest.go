@@ -87,7 +87,7 @@ func NewRecord(site, machine string, at time.Time) mes.Record {
 	return r
 }
 
-// Append appends and applies the records in one transaction, as ingest does.
+// Append appends the records in one commit, as ingest does.
 func Append(t testing.TB, s ingest.Store, records ...mes.Record) []mes.Receipt {
 	t.Helper()
 	return AppendAt(t, s, time.Now(), records...)
@@ -96,25 +96,17 @@ func Append(t testing.TB, s ingest.Store, records ...mes.Record) []mes.Receipt {
 // AppendAt is Append with the time of the commit.
 func AppendAt(t testing.TB, s ingest.Store, now time.Time, records ...mes.Record) []mes.Receipt {
 	t.Helper()
-	receipts, err := appendApply(t.Context(), s, Window(now), records)
+	receipts, err := appendRecords(t.Context(), s, Window(now), records)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return receipts
 }
 
-func appendApply(ctx context.Context, s ingest.Store, window ingest.LedgerWindow, records []mes.Record) (receipts []mes.Receipt, err error) {
+func appendRecords(ctx context.Context, s ingest.Store, window ingest.LedgerWindow, records []mes.Record) (receipts []mes.Receipt, err error) {
 	err = s.Update(ctx, func(tx ingest.Tx) error {
-		if receipts, err = tx.AppendRecords(ctx, records, window); err != nil {
-			return err
-		}
-		var created []mes.Record
-		for i, r := range receipts {
-			if r.Status == mes.ReceiptCreated && r.ID == records[i].ID {
-				created = append(created, records[i])
-			}
-		}
-		return tx.ApplyRecords(ctx, created)
+		receipts, err = tx.AppendRecords(ctx, records, window)
+		return err
 	})
 	return receipts, err
 }

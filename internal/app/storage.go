@@ -1,0 +1,155 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"plantgate/internal/apply"
+	"plantgate/internal/journal"
+	"plantgate/internal/store"
+	"plantgate/internal/wal"
+)
+
+// StorageOptions are the settings of a Storage. The zero value of a field means
+// its default.
+type StorageOptions struct {
+	Store store.Options
+	// LogFolder is where arrivals are logged; "" is beside the database.
+	LogFolder string
+	LogFS     wal.FS
+	// MaxPending and MaxLogBytes bound what is durable and not applied yet.
+	MaxPending  int64
+	MaxLogBytes int64
+	// DedupeWindow is how long message ids count.
+	DedupeWindow time.Duration
+	Apply        apply.Options
+	Logger       *slog.Logger
+}
+
+// Bounds of what waits in the log, unless configured.
+const (
+	defaultMaxPending  = 2_000_000
+	defaultMaxLogBytes = 1 << 30
+	// largestCommit is how far one commit may go beyond the bound of the log.
+	largestCommit = 512 << 20
+	// keyWindow is how long idempotency keys count.
+	keyWindow = 24 * time.Hour
+)
+
+func (o *StorageOptions) setDefaults(path string) {
+	if o.LogFolder == "" {
+		o.LogFolder = logFolder(path)
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = defaultMaxPending
+	}
+	if o.MaxLogBytes == 0 {
+		o.MaxLogBytes = defaultMaxLogBytes
+	}
+	if o.DedupeWindow == 0 {
+		o.DedupeWindow = 7 * 24 * time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Apply.Logger == nil {
+		o.Apply.Logger = o.Logger
+	}
+}
+
+// logFolder is the folder of arrivals beside a database: plant.db has plant.log.d.
+func logFolder(path string) string {
+	return path[:len(path)-len(filepath.Ext(path))] + ".log.d"
+}
+
+// Storage is an embedded database with the log of arrivals before it: records are
+// acknowledged when they are in the log, and are brought into the database behind
+// it. Reads of the database wait for what was acknowledged before them.
+type Storage struct {
+	*store.Store
+	Journal *journal.Journal
+	Runner  *apply.Runner[*store.Tx]
+	log     *wal.Log
+}
+
+// steps is everything that follows from records, in the order in which it is
+// brought up to date.
+func steps(o StorageOptions) []apply.Step[*store.Tx] {
+	ledger := store.LedgerKeep{Messages: o.DedupeWindow, Keys: keyWindow}
+	return []apply.Step[*store.Tx]{
+		{Name: "equipment", Apply: store.RegisterEquipment},
+		{Name: "records", Apply: store.PutRecords},
+		{Name: "deliveries", Apply: store.PutDeliveries},
+		{Name: "old deliveries", Apply: ledger.Forget},
+		{Name: "quarantine", Apply: store.PutQuarantine},
+		{Name: "newest values", Apply: store.PutLatest},
+	}
+}
+
+// OpenStorage opens the database that dsn names, brings its schema up to date, and
+// takes up its log. Records are applied while Runner runs.
+func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage, err error) {
+	s := &Storage{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.Store, err = store.Open(ctx, dsn, o.Store); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	o.setDefaults(s.Path())
+	made, err := s.MigrateUp(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the store: %w", err)
+	}
+	for _, m := range made {
+		o.Logger.Info("schema migrated", "version", m.Version, "name", m.Name)
+	}
+	if err := s.CheckSchema(ctx); err != nil {
+		return nil, fmt.Errorf("prepare the store: %w", err)
+	}
+	if s.log, err = wal.Open(o.LogFolder, wal.Options{MaxSize: o.MaxLogBytes + largestCommit, FS: o.LogFS}); err != nil {
+		return nil, err
+	}
+	applied, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Journal, err = journal.Open(ctx, s.log, s.Store, applied, journal.Options{MaxRecords: o.MaxPending, MaxBytes: o.MaxLogBytes})
+	if err != nil {
+		return nil, err
+	}
+	s.Runner = apply.New(s.Journal, s.Store, applied, steps(o), o.Apply)
+	s.ReadAfter(s.Runner.Wait)
+	return s, nil
+}
+
+// begin notes where the database stands in its log.
+func (s *Storage) begin(ctx context.Context) (journal.Applied, error) {
+	before, err := s.Applied(ctx)
+	if err != nil {
+		return before, err
+	}
+	now := journal.Begin(s.log, before)
+	if now == before {
+		return now, nil
+	}
+	return now, s.Apply(ctx, now, true, func(*store.Tx) error { return nil })
+}
+
+// Close closes what is open. Runner must have ended.
+func (s *Storage) Close() error {
+	var err error
+	if s.log != nil {
+		err = s.log.Close()
+	}
+	if s.Store != nil {
+		err = errors.Join(err, s.Store.Close())
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+	"plantgate/internal/wal"
+)
+
+// Options are the settings of a Runner. The zero value of a field means its default.
+type Options struct {
+	// MaxDelay is how long records wait for company; 0 means a second. Readers do
+	// not wait for it.
+	MaxDelay time.Duration
+	// FullStep is how many records are worth a step at once; 0 means 16384.
+	FullStep int
+	// MaxRecords and MaxBytes bound one step; 0 means 32768 and 16 MiB.
+	MaxRecords, MaxBytes int
+	// ReadWait is how long a reader waits for the records before it; 0 means 2 s.
+	ReadWait time.Duration
+	// StopTime is how long a stop goes on applying; what is left then is applied
+	// after the next start. 0 means 10 s.
+	StopTime time.Duration
+	Logger   *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.MaxDelay, time.Second)
+	set(&o.ReadWait, 2*time.Second)
+	set(&o.StopTime, 10*time.Second)
+	for _, n := range []struct {
+		field *int
+		value int
+	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 32 << 10}, {&o.MaxBytes, 16 << 20}} {
+		if *n.field == 0 {
+			*n.field = n.value
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Runner applies a journal to a store.
+type Runner[T any] struct {
+	journal *journal.Journal
+	store   Store[T]
+	steps   []Step[T]
+	opts    Options
+	reader  *journal.Reader
+	batch   journal.Batch
+	// applied is how far the store is, released how far the log was given back.
+	applied  journal.Applied
+	released wal.Position
+	stats    counters
+
+	mu      sync.Mutex
+	done    wal.Position  // everything before it is applied
+	failed  error         // why nothing more will be
+	moved   chan struct{} // closed and replaced when done moves
+	hurried chan struct{} // has a token when somebody waits
+}
+
+// New returns a runner that goes on where the store is.
+func New[T any](j *journal.Journal, store Store[T], applied journal.Applied, steps []Step[T], opts Options) *Runner[T] {
+	opts.setDefaults()
+	return &Runner[T]{
+		journal: j, store: store, steps: steps, opts: opts, reader: j.Reader(applied.Position),
+		applied: applied, released: applied.Position, done: applied.Position,
+		moved: make(chan struct{}), hurried: make(chan struct{}, 1),
+	}
+}
+
+// Run applies what is committed until ctx ends, and then what is left, for a
+// while. It returns an error if nothing more can be applied: the process must end
+// then, and will go on after its next start.
+func (r *Runner[T]) Run(ctx context.Context) error {
+	err := r.run(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed = err; err == nil {
+		r.failed = errStopped
+	}
+	close(r.moved)
+	return err
+}
+
+var errStopped = mes.Errorf(mes.CodeUnavailable, "the server is stopping")
+
+func (r *Runner[T]) run(ctx context.Context) error {
+	// A step that began is finished.
+	work := context.WithoutCancel(ctx)
+	for r.waitForWork(ctx) {
+		if err := r.applyAll(work, ctx.Done()); err != nil {
+			return err
+		}
+	}
+	enough := make(chan struct{})
+	timer := time.AfterFunc(r.opts.StopTime, func() { close(enough) })
+	defer timer.Stop()
+	if err := r.applyAll(work, enough); err != nil {
+		return err
+	}
+	return r.release(work)
+}
+
+// waitForWork returns once a step is worth it, and false when ctx ended.
+func (r *Runner[T]) waitForWork(ctx context.Context) bool {
+	var delay <-chan time.Time
+	for {
+		if r.journal.Pending() >= int64(r.opts.FullStep) {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-r.journal.Grown():
+			if delay == nil {
+				timer := time.NewTimer(r.opts.MaxDelay)
+				defer timer.Stop()
+				delay = timer.C
+			}
+		case <-r.hurried:
+			return true
+		case <-delay:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// applyAll applies what is durable by now, until it is done or enough is closed.
+func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error {
+	until := r.journal.End()
+	for r.applied.Position < until {
+		err := r.reader.Next(&r.batch, r.opts.MaxRecords, r.opts.MaxBytes)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = r.apply(ctx, &r.batch, enough)
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-enough:
+			return nil
+		default:
+		}
+	}
+	return nil
+}
+
+// finish tells everybody that the batch is applied.
+func (r *Runner[T]) finish(b *journal.Batch) {
+	r.journal.Applied(b)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = b.To
+	close(r.moved)
+	r.moved = make(chan struct{})
+}
+
+// Wait returns once everything is applied that was durable when it was called, so
+// that a read that follows misses nothing. It fails with CodeUnavailable when that
+// takes longer than ReadWait.
+func (r *Runner[T]) Wait(ctx context.Context) error {
+	target := r.journal.End()
+	var timeout <-chan time.Time
+	for {
+		r.mu.Lock()
+		done, failed, moved := r.done, r.failed, r.moved
+		r.mu.Unlock()
+		if done >= target {
+			return nil
+		}
+		if failed != nil {
+			return failed
+		}
+		if timeout == nil {
+			timer := time.NewTimer(r.opts.ReadWait)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case r.hurried <- struct{}{}:
+		default:
+		}
+		select {
+		case <-moved:
+		case <-timeout:
+			return &mes.Error{Code: mes.CodeUnavailable, RetryAfter: r.opts.ReadWait,
+				Message: "the data that arrived just now are not ready to be read yet; try again"}
+		case <-ctx.Done():
+			return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the query was cut short")
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package journal
+
+import (
+	"context"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// Index looks up what was applied to the store. Only Record and QuarantineItem wait
+// for what was not.
+type Index interface {
+	// LastTime returns the newest time of the records of a work unit; zero if none.
+	LastTime(ctx context.Context, siteID, machineID string) (time.Time, error)
+	// HasRecord tells whether there is a record of this id.
+	HasRecord(ctx context.Context, id mes.ID) (bool, error)
+	// Record returns a record, or an error of CodeNotFound.
+	Record(ctx context.Context, id mes.ID) (mes.Record, error)
+	// Delivery returns the ledger's entry of a name, and whether there is one.
+	Delivery(ctx context.Context, name DeliveryName) (Delivery, bool, error)
+	// QuarantineState returns the state of a quarantined item, "" if there is none.
+	QuarantineState(ctx context.Context, id mes.ID) (mes.QuarantineState, error)
+	// QuarantineItem and KnowsEquipment are those of ingest.Store.
+	QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineItem, error)
+	KnowsEquipment(ctx context.Context, siteID, id string) (bool, error)
+}

@@ -1,0 +1,296 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+	"plantgate/internal/wal"
+)
+
+// Options bound what may wait in the log. All are required.
+type Options struct {
+	// MaxRecords bounds the records that are not applied yet; each takes about
+	// 50 bytes of memory.
+	MaxRecords int64
+	// MaxBytes bounds what the log keeps. A commit may go beyond it once.
+	MaxBytes int64
+}
+
+// Journal is the commit of ingest: it implements ingest.Store over a log. Its
+// methods are safe for concurrent use.
+type Journal struct {
+	log     *wal.Log
+	index   Index
+	options Options
+
+	// commits is held by the one transaction there is.
+	commits sync.Mutex
+	frame   []byte
+	next    int64 // arrival number of the next record
+	units   map[unitName]*unit
+
+	mu      sync.Mutex // guards what follows
+	pending pending
+	// arrived and applied are arrival numbers: of the newest durable record, and of
+	// the newest that was applied.
+	arrived, applied atomic.Int64
+	grown            chan struct{} // has a token after a commit
+	room             chan struct{} // closed and replaced when something was applied
+}
+
+// Applied is how far the store has taken over the log.
+type Applied struct {
+	// LogID names the log that the position is of; 0 if there was none yet.
+	LogID uint64
+	// Position is where the first frame begins that was not applied.
+	Position wal.Position
+	// Arrivals is the number of the newest record that was applied; 0 if none.
+	Arrivals int64
+}
+
+// Open takes up a log at the end of what was applied to the store.
+func Open(ctx context.Context, log *wal.Log, index Index, applied Applied, options Options) (*Journal, error) {
+	j := &Journal{
+		log: log, index: index, options: options,
+		next: applied.Arrivals + 1, units: map[unitName]*unit{}, pending: newPending(),
+		grown: make(chan struct{}, 1), room: make(chan struct{}),
+	}
+	if err := belongs(log, applied); err != nil {
+		return nil, err
+	}
+	if err := j.recover(ctx, applied); err != nil {
+		return nil, err
+	}
+	j.arrived.Store(j.next - 1)
+	j.applied.Store(applied.Arrivals)
+	return j, nil
+}
+
+// Begin returns where a store stands that is about to take up the log. An empty log
+// may be new: nothing is lost by beginning at its end.
+func Begin(log *wal.Log, applied Applied) Applied {
+	if log.First() == log.End() {
+		applied.LogID, applied.Position = log.ID(), log.End()
+	}
+	return applied
+}
+
+func belongs(log *wal.Log, applied Applied) error {
+	const remedy = "put back the folder of the log that belongs to this database, or move the folder away to go on without what only it holds"
+	if log.ID() != applied.LogID {
+		return mes.Errorf(mes.CodePrecondition, "the log holds data of another database; %s", remedy)
+	}
+	if first, end := log.First(), log.End(); applied.Position < first || applied.Position > end {
+		return mes.Errorf(mes.CodePrecondition,
+			"the log goes from %d to %d, but the database stands at %d: one of them is an older copy; %s",
+			first, end, applied.Position, remedy)
+	}
+	return nil
+}
+
+// recover reads what was not applied.
+func (j *Journal) recover(ctx context.Context, applied Applied) error {
+	r := j.log.Reader(applied.Position)
+	var g Group
+	for {
+		frame, _, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		g.reset()
+		if err := g.appendFrame(frame); err != nil {
+			return err
+		}
+		if len(g.Records) > 0 && g.FirstArrival != j.next {
+			return fmt.Errorf("%w: its first record is number %d, not %d", errFrame, g.FirstArrival, j.next)
+		}
+		j.next += int64(len(g.Records))
+		for i := range g.Records {
+			r := &g.Records[i]
+			u, err := j.unit(ctx, r.SiteID, r.MachineID)
+			if err != nil {
+				return err
+			}
+			u.newest = max(u.newest, r.Time.UnixMicro())
+		}
+		j.pending.add(&g)
+	}
+}
+
+// unit returns what is known of a work unit; it asks the store once.
+func (j *Journal) unit(ctx context.Context, siteID, machineID string) (*unit, error) {
+	name := unitName{siteID, machineID}
+	if u, ok := j.units[name]; ok {
+		return u, nil
+	}
+	last, err := j.index.LastTime(ctx, siteID, machineID)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{newest: noRecord}
+	if !last.IsZero() {
+		u.newest = last.UnixMicro()
+	}
+	j.units[name] = u
+	return u, nil
+}
+
+// Update implements ingest.Store: it returns once the log is synced.
+func (j *Journal) Update(ctx context.Context, fn func(ingest.Tx) error) error {
+	j.commits.Lock()
+	defer j.commits.Unlock()
+	if err := j.checkRoom(); err != nil {
+		return err
+	}
+	t := &tx{j: j, frame: appendHeader(j.frame[:0], j.next)}
+	committed := false
+	defer func() {
+		if !committed {
+			t.undo()
+		}
+		if j.frame = t.frame; cap(j.frame) > maxKeptFrame {
+			j.frame = nil
+		}
+	}()
+	if err := fn(t); err != nil {
+		return err
+	}
+	if err := j.commit(t); err != nil {
+		return err
+	}
+	committed = true
+	return nil
+}
+
+func (j *Journal) commit(t *tx) error {
+	if t.entries == 0 {
+		return nil
+	}
+	if _, err := j.log.Append(t.frame); err != nil {
+		return logError(err)
+	}
+	j.next += int64(len(t.records))
+	j.arrived.Store(j.next - 1)
+	select {
+	case j.grown <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// maxKeptFrame is how large a buffer is kept from one commit to the next, in bytes.
+const maxKeptFrame = 4 << 20
+
+func logError(err error) error {
+	switch {
+	case errors.Is(err, wal.ErrFull):
+		return errFull(err)
+	default:
+		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("append to the log: %w: %w", mes.ErrDurability, err), "the disk failed")
+	}
+}
+
+func errFull(cause error) *mes.Error {
+	full := mes.Wrap(mes.CodeUnavailable, cause, "the server has more data than it can store for the moment; try again")
+	full.RetryAfter = retryFull
+	return full
+}
+
+// retryFull is how long senders should wait while the log is full.
+const retryFull = 2 * time.Second
+
+var errTooMuchPending = errors.New("too much waits to be applied")
+
+func (j *Journal) checkRoom() error {
+	if j.isFull() {
+		return errFull(errTooMuchPending)
+	}
+	return nil
+}
+
+func (j *Journal) isFull() bool {
+	return j.Pending() >= j.options.MaxRecords || j.log.Size() >= j.options.MaxBytes
+}
+
+// KnowsEquipment implements ingest.Store.
+func (j *Journal) KnowsEquipment(ctx context.Context, siteID, id string) (bool, error) {
+	return j.index.KnowsEquipment(ctx, siteID, id)
+}
+
+// QuarantineItem implements ingest.Store.
+func (j *Journal) QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineItem, error) {
+	return j.index.QuarantineItem(ctx, id)
+}
+
+// Pending is how many records are durable and not applied.
+func (j *Journal) Pending() int64 { return j.arrived.Load() - j.applied.Load() }
+
+// End is where the durable log ends.
+func (j *Journal) End() wal.Position { return j.log.End() }
+
+// Grown has a token after something was committed.
+func (j *Journal) Grown() <-chan struct{} { return j.grown }
+
+// Applied takes note that the batch is in the store: what comes again is found
+// there from now on.
+func (j *Journal) Applied(b *Batch) {
+	// Commits need the lock now and then, so it is not held for long.
+	for part := range slices.Chunk(b.Records, forgetAtOnce) {
+		j.mu.Lock()
+		for i := range part {
+			delete(j.pending.records, part[i].ID)
+		}
+		j.mu.Unlock()
+	}
+	j.mu.Lock()
+	j.pending.forget(b.Deliveries, b.Resolved)
+	for i := range b.Items {
+		delete(j.pending.items, b.Items[i].ID)
+	}
+	if len(j.pending.records) == 0 {
+		j.pending.records = map[mes.ID]struct{}{} // a map keeps the room of its largest size
+	}
+	j.mu.Unlock()
+	if n := b.Arrivals(); n > 0 {
+		j.applied.Store(n)
+	}
+	j.announceRoom()
+}
+
+// forgetAtOnce is how many records are taken out of memory under one lock.
+const forgetAtOnce = 1024
+
+// Room implements ingest.Store.
+func (j *Journal) Room() <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.isFull() {
+		return nil
+	}
+	return j.room
+}
+
+// Release says that nothing before the position is needed any more.
+func (j *Journal) Release(p wal.Position) error {
+	err := j.log.Release(p)
+	j.announceRoom()
+	return err
+}
+
+func (j *Journal) announceRoom() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	close(j.room)
+	j.room = make(chan struct{})
+}

@@ -1,0 +1,63 @@
+package journal
+
+import (
+	"plantgate/internal/mes"
+)
+
+// pending is what the log holds that was not applied to the store yet, as far as
+// later records have to be compared with it.
+type pending struct {
+	records    map[mes.ID]struct{}
+	deliveries map[DeliveryName]Delivery
+	// items came for quarantine, resolved were replayed or discarded.
+	items, resolved map[mes.ID]struct{}
+}
+
+func newPending() pending {
+	return pending{
+		records:    map[mes.ID]struct{}{},
+		deliveries: map[DeliveryName]Delivery{},
+		items:      map[mes.ID]struct{}{},
+		resolved:   map[mes.ID]struct{}{},
+	}
+}
+
+func (p *pending) add(g *Group) {
+	for i := range g.Records {
+		p.records[g.Records[i].ID] = struct{}{}
+	}
+	for _, d := range g.Deliveries {
+		p.deliveries[d.DeliveryName] = d
+	}
+	for i := range g.Items {
+		p.items[g.Items[i].ID] = struct{}{}
+	}
+	for i := range g.Resolved {
+		p.resolved[g.Resolved[i].ID] = struct{}{}
+	}
+}
+
+// forget takes out what was applied, or what a transaction brought that failed. A
+// name that was delivered anew meanwhile stays.
+func (p *pending) forget(deliveries []Delivery, resolved []mes.QuarantineItem) {
+	for _, d := range deliveries {
+		if kept := p.deliveries[d.DeliveryName]; kept.RecordID == d.RecordID && kept.ArrivedAt.Equal(d.ArrivedAt) {
+			delete(p.deliveries, d.DeliveryName)
+		}
+	}
+	for i := range resolved {
+		delete(p.resolved, resolved[i].ID)
+	}
+}
+
+// unit is what is known of a work unit.
+type unit struct {
+	// newest is the time of its newest record in microseconds since 1970, in the
+	// log or the store, or noRecord.
+	newest int64
+}
+
+// noRecord is before every time.
+const noRecord = -1 << 63
+
+type unitName struct{ site, machine string }

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"slices"
+	"strings"
+
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+)
+
+const insertRecord = "INSERT INTO record (" + recordColumns + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+
+// PutRecords is the step that stores the records, unit by unit in the order of the
+// table, so that neighbours come to stand in the same page one after the other.
+func PutRecords(ctx context.Context, t *Tx, b *journal.Batch) error {
+	groups := slices.Clone(b.Units())
+	number := func(u *journal.UnitRecords) int64 { return t.units[unitName{u.SiteID, u.MachineID}] }
+	slices.SortFunc(groups, func(x, y *journal.UnitRecords) int { return cmp.Compare(number(x), number(y)) })
+	origins, err := t.originNumbers(ctx, b)
+	if err != nil {
+		return t.store.writeError(err, "store the origins of records")
+	}
+	row := make([]driver.NamedValue, columnsOfRecord)
+	for i := range row {
+		row[i].Ordinal = i + 1
+	}
+	err = t.writer.bulk(ctx, insertRecord, func(exec func([]driver.NamedValue) error) error {
+		for _, u := range groups {
+			row[columnUnit].Value = number(u)
+			for _, place := range u.Places {
+				row[columnPosition].Value = b.FirstArrival + int64(place)
+				row[columnOrigin].Value = origins[place]
+				if err := bindRecord(row, &b.Records[place]); err != nil {
+					return err
+				}
+				if err := exec(row); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return t.store.writeError(err, "store records")
+}
+
+// bindRecord sets what the record says of itself.
+func bindRecord(row []driver.NamedValue, r *mes.Record) error {
+	given, sequence := sequenceColumns(r.Sequence)
+	flags, err := list[mes.Flag](r.Flags).Value()
+	if err != nil {
+		return err
+	}
+	text, err := signals(r.Signals).Value()
+	if err != nil {
+		return err
+	}
+	row[columnTime].Value = r.Time.UnixMicro()
+	row[columnSequenceGiven].Value, row[columnSequence].Value = given, sequence
+	row[columnID].Value = r.ID[:]
+	row[columnDataType].Value = string(r.DataType)
+	row[columnTimeOrigin].Value = string(r.TimeOrigin)
+	row[columnServerTime].Value = nil
+	if !r.ServerTime.IsZero() {
+		row[columnServerTime].Value = r.ServerTime.UnixMicro()
+	}
+	row[columnReceivedAt].Value = r.ReceivedAt.UnixMicro()
+	row[columnStatus].Value = string(r.Status)
+	row[columnStatusCode].Value = int64(r.StatusCode)
+	row[columnMessageID].Value = r.MessageID
+	row[columnSnapshot].Value = r.Snapshot
+	row[columnFlags].Value = flags
+	row[columnSignals].Value = text
+	row[columnPayload].Value = nil
+	if r.Payload != nil {
+		row[columnPayload].Value = r.Payload
+	}
+	return nil
+}
+
+// originNumbers returns the number of each record's origin.
+func (t *Tx) originNumbers(ctx context.Context, b *journal.Batch) ([]int64, error) {
+	numbers := make([]int64, len(b.Records))
+	for i := range b.Records {
+		// Neighbours mostly come from the same place.
+		if i > 0 && b.Records[i].Origin == b.Records[i-1].Origin {
+			numbers[i] = numbers[i-1]
+			continue
+		}
+		var err error
+		if numbers[i], err = t.originNumber(ctx, b.Records[i].Origin); err != nil {
+			return nil, err
+		}
+	}
+	return numbers, nil
+}
+
+// originNumber returns the number of an origin, and gives it one if it is new.
+func (t *Tx) originNumber(ctx context.Context, o mes.Origin) (int64, error) {
+	o.TimeZone = "" // records don't keep it
+	if number, ok := t.store.origins.byName(o); ok {
+		return number, nil
+	}
+	if number, ok := t.origins[o]; ok {
+		return number, nil
+	}
+	// The texts are parts of larger ones, which would stay in memory with them.
+	o = mes.Origin{
+		Door: mes.Door(strings.Clone(string(o.Door))), Connection: strings.Clone(o.Connection),
+		Address: strings.Clone(o.Address), Format: strings.Clone(o.Format),
+	}
+	err := t.writer.exec(ctx, `INSERT INTO origin (door, connection, address, format) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`, string(o.Door), o.Connection, o.Address, o.Format)
+	if err != nil {
+		return 0, err
+	}
+	var number int64
+	_, err = t.writer.get(ctx, &number, `SELECT number FROM origin
+		WHERE door = ? AND connection = ? AND address = ? AND format = ?`, string(o.Door), o.Connection, o.Address, o.Format)
+	if err != nil {
+		return 0, err
+	}
+	if t.origins == nil {
+		t.origins = map[mes.Origin]int64{}
+	}
+	t.origins[o] = number
+	return number, nil
+}
