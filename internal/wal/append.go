@@ -103,7 +103,9 @@ func (l *Log) begin(at Position, frame []byte) (*segment, error) {
 	l.frame = header{l.id, at}.append(l.frame[:0])
 	l.frame = l.padded(appendFrame(l.frame, l.id, at, frame), 0, size)
 	s := &segment{first: at, size: size, file: file}
-	if err := l.name(s); err != nil {
+	err = l.name(s)
+	l.setSpare(0, err)
+	if err != nil {
 		return nil, errors.Join(l.fail(err), file.Close())
 	}
 	l.mu.Lock()
