@@ -14,7 +14,7 @@ import (
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
-	"plantgate/internal/store/powerloss"
+	"plantgate/internal/powerloss"
 	"plantgate/internal/store/storetest"
 )
 
@@ -32,12 +32,13 @@ type plant struct {
 
 func openPlant(t *testing.T) *plant {
 	t.Helper()
-	vfs, err := powerloss.Register("powerloss-" + mes.NewID().String())
+	root := t.TempDir()
+	vfs, err := powerloss.New(root).Register("powerloss-" + mes.NewID().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A short log makes it be copied into the database many times a run.
-	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plant.db"),
+	s, err := Open(t.Context(), "sqlite:"+filepath.Join(root, "plant.db"),
 		Options{VFS: vfs.Name, CheckpointPages: 20, Readers: 1})
 	if err != nil {
 		t.Fatal(err)
