@@ -3,7 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"syscall"
 )
@@ -151,7 +150,7 @@ func (l *Log) store(f File, b []byte, offset int64) error {
 // writing for ever to a file that was deleted, or whose folder was.
 func (l *Log) check(s *segment) error {
 	found, err := s.file.IsAt(l.path(s))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil // says nothing about the file
 	}
 	if !found {
