@@ -12,8 +12,8 @@ import (
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/powerloss"
 	"plantgate/internal/store"
-	"plantgate/internal/store/powerloss"
 )
 
 // How often the power is cut: as often as the time allows (the race detector
@@ -59,12 +59,13 @@ func newService(t *testing.T, s *store.Store) *ingest.Service {
 
 func openIntake(t *testing.T) *intake {
 	t.Helper()
-	vfs, err := powerloss.Register("crashtest-" + mes.NewID().String())
+	root := t.TempDir()
+	vfs, err := powerloss.New(root).Register("crashtest-" + mes.NewID().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A short log is copied into the database many times a run.
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plant.db"),
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(root, "plant.db"),
 		store.Options{VFS: vfs.Name, CheckpointPages: 20, Readers: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"syscall"
 )
@@ -103,7 +102,9 @@ func (l *Log) begin(at Position, frame []byte) (*segment, error) {
 	l.frame = header{l.id, at}.append(l.frame[:0])
 	l.frame = l.padded(appendFrame(l.frame, l.id, at, frame), 0, size)
 	s := &segment{first: at, size: size, file: file}
-	if err := l.name(s); err != nil {
+	err = l.name(s)
+	l.setSpare(0, err)
+	if err != nil {
 		return nil, errors.Join(l.fail(err), file.Close())
 	}
 	l.mu.Lock()
@@ -149,7 +150,7 @@ func (l *Log) store(f File, b []byte, offset int64) error {
 // writing for ever to a file that was deleted, or whose folder was.
 func (l *Log) check(s *segment) error {
 	found, err := s.file.IsAt(l.path(s))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil // says nothing about the file
 	}
 	if !found {

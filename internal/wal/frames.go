@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"io"
+	"slices"
 )
 
 // chunk is how much of a file one read fetches.
@@ -63,14 +64,20 @@ func (f *frames) bytes(offset int64, n int, limit int64) ([]byte, error) {
 	return f.buf[from : from+int64(n) : from+int64(n)], nil
 }
 
-// fill reads a chunk, or n bytes if they are more.
+// fill reads n bytes and as many behind them as there is memory for. Memory for
+// frames that were much larger than others is given back.
 func (f *frames) fill(offset int64, n int, limit int64) error {
-	want := max(n, int(min(chunk, limit-offset)))
-	if want > cap(f.buf) || cap(f.buf) > chunk && want <= chunk {
-		f.buf = make([]byte, 0, max(want, int(min(chunk, limit-offset))))
+	size := max(cap(f.buf), chunk)
+	switch {
+	case n > size:
+		size = n + chunk
+	case size > keepMemory && n <= chunk:
+		size, f.buf = chunk, nil
 	}
-	read, err := f.file.ReadAt(f.buf[:want], offset)
-	f.buf, f.start = f.buf[:max(read, 0)], offset
+	want := int(min(int64(size), limit-offset))
+	f.buf, f.start = slices.Grow(f.buf[:0], want)[:want], offset
+	read, err := f.file.ReadAt(f.buf, offset)
+	f.buf = f.buf[:max(read, 0)]
 	if read >= n {
 		return nil
 	}

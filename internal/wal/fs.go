@@ -131,7 +131,9 @@ func (f systemFile) Size() (int64, error) {
 
 func (f systemFile) Datasync() error { return datasync(f.File) }
 
-func (f systemFile) IsAt(path string) (bool, error) {
+func (f systemFile) IsAt(path string) (bool, error) { return isAt(f.File, path) }
+
+func isSame(f *os.File, path string) (bool, error) {
 	now, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil

@@ -72,7 +72,9 @@ func (l *Log) nextSize() int64 {
 }
 
 // takeSpare returns the file named spare, open, with at least the size, and its
-// size. It waits for the one that is being made, and makes one if there is none.
+// size. It waits for the one that is being made, and makes one if there is none. If
+// it succeeds the spare is busy until the caller has renamed it and says so with
+// setSpare.
 func (l *Log) takeSpare(atLeast int64) (File, int64, error) {
 	l.mu.Lock()
 	for l.spare.busy {
@@ -93,7 +95,9 @@ func (l *Log) takeSpare(atLeast int64) (File, int64, error) {
 		size = wanted
 		file, err = l.fill(size)
 	}
-	l.setSpare(0, err) // the caller renames it, and only the caller asks for another
+	if err != nil {
+		l.setSpare(0, err)
+	}
 	return file, size, err
 }
 

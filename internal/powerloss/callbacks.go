@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"unsafe"
 
@@ -24,6 +25,7 @@ var registered = struct {
 type handle struct {
 	vfs     *VFS
 	file    *file // nil for files without a name, which a power cut may take
+	path    string
 	methods *sqlite3.Tsqlite3_io_methods
 }
 
@@ -108,7 +110,7 @@ func vfsOpen(tls *libc.TLS, vfs, path, pFile uintptr, flags int32, outFlags uint
 		name = libc.GoString(path)
 		// Only a file that is not open yet may be read here: closing it would
 		// release the locks that SQLite holds on it.
-		if known, ok := v.files[name]; !ok || known.deleted {
+		if v.file(name) == nil {
 			content, err := os.ReadFile(name)
 			before, existed = content, err == nil
 		}
@@ -119,7 +121,7 @@ func vfsOpen(tls *libc.TLS, vfs, path, pFile uintptr, flags int32, outFlags uint
 		return rc
 	}
 	if path != 0 {
-		h.file = v.opened(name, before, existed)
+		h.path, h.file = name, v.opened(name, before, existed)
 	}
 	h.methods = at[sqlite3.Tsqlite3_io_methods](methods)
 	at[sqlite3.Tsqlite3_file](pFile).FpMethods = v.watched(tls, methods)
@@ -154,11 +156,10 @@ func vfsDelete(tls *libc.TLS, vfs, path uintptr, syncFolder int32) int32 {
 	if rc != sqlite3.SQLITE_OK {
 		return rc
 	}
-	if f, ok := v.files[libc.GoString(path)]; ok {
-		f.deleted = true
-	}
+	name := libc.GoString(path)
+	v.removed(name)
 	if syncFolder != 0 && !v.ignoreSync {
-		v.syncFolder()
+		v.folder(filepath.Dir(name)).sync()
 	}
 	return rc
 }
@@ -211,8 +212,8 @@ func fileSync(_ *libc.TLS, pFile uintptr, _ int32) int32 {
 	case h.file == nil || h.vfs.ignoreSync:
 		return sqlite3.SQLITE_OK
 	}
-	if !h.file.entered {
-		h.vfs.syncFolder() // SQLite syncs the folder with the first sync of a new log
+	if !h.vfs.isEntered(h.path, h.file) {
+		h.vfs.folder(filepath.Dir(h.path)).sync() // SQLite syncs the folder with the first sync of a new log
 	}
 	h.file.sync()
 	return sqlite3.SQLITE_OK

@@ -2,8 +2,6 @@ package powerloss
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -15,10 +13,6 @@ const sector = 512
 type file struct {
 	durable []byte
 	pending []change
-	// entered means that the folder's entry is on the disk.
-	entered bool
-	// deleted means that the file is gone, though its entry may come back.
-	deleted bool
 }
 
 // change is a write at an offset, or a truncation if data is nil.
@@ -27,12 +21,12 @@ type change struct {
 	data   []byte
 }
 
-// sync makes everything that was done to the file durable.
+// sync makes everything that was done to the content durable.
 func (f *file) sync() {
 	for _, c := range f.pending {
 		f.durable = c.apply(f.durable)
 	}
-	f.pending, f.entered = nil, true
+	f.pending = nil
 }
 
 func (c change) apply(content []byte) []byte {
@@ -73,61 +67,16 @@ func (c change) torn(random *rand.Rand) []change {
 	return parts
 }
 
-// afterCut returns the content that a power cut leaves, and whether there is a
-// file at all.
-func (f *file) afterCut(random *rand.Rand) ([]byte, bool) {
-	if f.deleted {
-		return f.durable, f.entered && random != nil && random.IntN(2) == 0
-	}
-	if !f.entered && (random == nil || random.IntN(2) == 0) {
-		return nil, false
-	}
+// afterCut returns the content that a power cut leaves.
+func (f *file) afterCut(random *rand.Rand) []byte {
 	content := slices.Clone(f.durable)
 	if random == nil {
-		return content, true
+		return content
 	}
 	for _, c := range f.pending {
 		for _, part := range c.torn(random) {
 			content = part.apply(content)
 		}
 	}
-	return content, true
-}
-
-// Snapshot is VFS.Snapshot at this moment.
-func (s Still) Snapshot(dst string, random *rand.Rand) error {
-	paths := make([]string, 0, len(s.v.files))
-	for path := range s.v.files {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths) // the same seed makes the same choices
-	for _, path := range paths {
-		content, exists := s.v.files[path].afterCut(random)
-		if !exists {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(dst, filepath.Base(path)), content, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// opened notes that a file was opened, and whether that made it.
-func (v *VFS) opened(path string, before []byte, existed bool) *file {
-	if f, ok := v.files[path]; ok && !f.deleted {
-		return f
-	}
-	f := &file{durable: before, entered: existed}
-	v.files[path] = f
-	return f
-}
-
-// syncFolder makes deletions durable.
-func (v *VFS) syncFolder() {
-	for path, f := range v.files {
-		if f.deleted {
-			delete(v.files, path)
-		}
-	}
+	return content
 }
