@@ -53,7 +53,7 @@ func (m *memory) Samples(_ context.Context, _ Unit, signals []string, from, to t
 	return nil
 }
 
-func (m *memory) Entries(_ context.Context, _ Unit, signal string, width Width, from, to time.Time, sketches bool, yield func(Entry) error) error {
+func (m *memory) Rollups(_ context.Context, _ Unit, signal string, width Width, from, to time.Time, sketches bool, yield func(Entry) error) error {
 	m.reads++
 	for b := BlockOf(width, from); b.Start().Before(to); b.Number++ {
 		stored, ok := m.blocks[blockKey{signal, b}]
@@ -79,7 +79,7 @@ func (m *memory) Entries(_ context.Context, _ Unit, signal string, width Width, 
 	return nil
 }
 
-func (m *memory) Due(_ context.Context, _ Unit, from, to time.Time) ([]time.Time, error) {
+func (m *memory) DueMinutes(_ context.Context, _ Unit, from, to time.Time) ([]time.Time, error) {
 	var due []time.Time
 	for minute := range m.marks {
 		if t := timeOf(minute); !t.Before(from) && t.Before(to) {
@@ -94,7 +94,7 @@ func (m *memory) UnitsOfMeasure(context.Context, Unit, []string) (map[string]str
 	return map[string]string{"a": "Cel"}, nil
 }
 
-func (m *memory) Marks(_ context.Context, after Mark, before time.Time, limit int) ([]Mark, error) {
+func (m *memory) DueMarks(_ context.Context, after Mark, before time.Time, limit int) ([]Mark, error) {
 	var marks []Mark
 	for minute, generation := range m.marks {
 		if t := timeOf(minute); t.Before(before) && (after.Unit == Unit{} || t.After(after.Minute)) {

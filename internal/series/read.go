@@ -75,7 +75,7 @@ func (r *Reader) plan(ctx context.Context, q Query) (*plan, error) {
 	var due []time.Time
 	if first, last := wholeMinutes(q.From, q.To); first < last {
 		var err error
-		if due, err = r.source.Due(ctx, q.Unit, timeOf(first), timeOf(last)); err != nil {
+		if due, err = r.source.DueMinutes(ctx, q.Unit, timeOf(first), timeOf(last)); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +148,7 @@ func (r *Reader) fill(ctx context.Context, q Query, p *plan, signal string, firs
 	high := low + int64(len(chunk))*int64(q.Width)
 	for width, list := range p.reads(low, high) {
 		for _, m := range list {
-			err := r.source.Entries(ctx, q.Unit, signal, width, timeOf(m.from), timeOf(m.to), len(q.Percentiles) > 0, func(e Entry) error {
+			err := r.source.Rollups(ctx, q.Unit, signal, width, timeOf(m.from), timeOf(m.to), len(q.Percentiles) > 0, func(e Entry) error {
 				minute := minuteOf(e.Start)
 				if w, ok := p.stored(minute); ok && w == width {
 					chunk[q.Width.index(minute)-first].merge(e)

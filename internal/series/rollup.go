@@ -23,10 +23,10 @@ type Mark struct {
 
 // RollupStore is what roll-ups are made of and kept in.
 type RollupStore interface {
-	// Marks lists marks of minutes that begin before the time: unit by unit, in the
+	// DueMarks lists marks of minutes that begin before the time: unit by unit, in the
 	// order of the store, each in order of time; those after the given one, which
 	// is the zero Mark at the beginning.
-	Marks(ctx context.Context, after Mark, before time.Time, limit int) ([]Mark, error)
+	DueMarks(ctx context.Context, after Mark, before time.Time, limit int) ([]Mark, error)
 	// Samples is that of Source; without signals it yields those of all.
 	Samples(ctx context.Context, unit Unit, signals []string, from, to time.Time, yield func(Sample) error) error
 	// UpdateRollups runs fn in one transaction. Its error undoes everything.
@@ -116,7 +116,7 @@ func (r *Rollup) Pass(ctx context.Context, before time.Time) (int, error) {
 	var failed error
 	done := 0
 	for {
-		marks, err := r.store.Marks(ctx, after, before, marksAtOnce)
+		marks, err := r.store.DueMarks(ctx, after, before, marksAtOnce)
 		if err != nil || len(marks) == 0 {
 			return done, errors.Join(failed, err)
 		}

@@ -132,7 +132,7 @@ type broken struct {
 	err error
 }
 
-func (b broken) Marks(context.Context, Mark, time.Time, int) ([]Mark, error) { return nil, b.err }
+func (b broken) DueMarks(context.Context, Mark, time.Time, int) ([]Mark, error) { return nil, b.err }
 
 func TestRunEndsWithTheDisk(t *testing.T) {
 	t.Parallel()

@@ -24,5 +24,8 @@ func (t *tx) ApplyRecords(ctx context.Context, records []mes.Record) error {
 	if err := t.applyLatest(ctx, ordered); err != nil {
 		return t.store.writeError(err, "bring newest values up to date")
 	}
+	if err := t.applyDue(ctx, ordered); err != nil {
+		return t.store.writeError(err, "mark minutes to be rolled up")
+	}
 	return nil
 }
