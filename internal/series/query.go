@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"plantgate/internal/mes"
 )
@@ -97,11 +98,14 @@ func (q Query) validateSignals(add func(name, format string, args ...any)) {
 		add("signal", "is required")
 	case n > MaxSignals:
 		add("signal", "may be given %d times, not %d", MaxSignals, n)
+		return
 	}
 	for i, name := range q.Signals {
 		switch {
 		case name == "" || len(name) > mes.MaxSignalNameLength:
 			add("signal", "the name of a signal has 1 to %d bytes", mes.MaxSignalNameLength)
+		case !utf8.ValidString(name):
+			add("signal", "must be valid UTF-8")
 		case slices.Contains(q.Signals[:i], name):
 			add("signal", "names %q twice", name)
 		}
@@ -111,6 +115,7 @@ func (q Query) validateSignals(add func(name, format string, args ...any)) {
 func (q Query) validatePercentiles(add func(name, format string, args ...any)) {
 	if n := len(q.Percentiles); n > MaxPercentiles {
 		add("percentile", "may be given %d times, not %d", MaxPercentiles, n)
+		return
 	}
 	for i, p := range q.Percentiles {
 		switch {

@@ -81,6 +81,7 @@ func TestQueryFaults(t *testing.T) {
 		"many signals":       {func(q *Query) { q.Signals = many }, "/signal: may be given 20 times, not 21"},
 		"signal twice":       {func(q *Query) { q.Signals = []string{"a", "a"} }, `/signal: names "a" twice`},
 		"empty signal":       {func(q *Query) { q.Signals = []string{""} }, "/signal: the name"},
+		"broken signal":      {func(q *Query) { q.Signals = []string{"\xff"} }, "/signal: must be valid UTF-8"},
 		"long signal":        {func(q *Query) { q.Signals = []string{strings.Repeat("x", 257)} }, "/signal: the name"},
 		"no from":            {func(q *Query) { q.From = time.Time{} }, "/from: is required"},
 		"no to":              {func(q *Query) { q.To = time.Time{} }, "/to: is required"},
