@@ -3,6 +3,7 @@ package series
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -109,7 +110,12 @@ func (m *memory) UpdateRollups(_ context.Context, fn func(RollupTx) error) error
 	if m.appended != nil {
 		m.appended(m)
 	}
-	return fn(m)
+	marks, blocks := maps.Clone(m.marks), maps.Clone(m.blocks)
+	err := fn(m)
+	if err != nil {
+		m.marks, m.blocks = marks, blocks
+	}
+	return err
 }
 
 func (m *memory) ClearMark(_ context.Context, mark Mark) (bool, error) {

@@ -146,8 +146,9 @@ func (r *Reader) readSignal(ctx context.Context, q Query, p *plan, signal string
 func (r *Reader) fill(ctx context.Context, q Query, p *plan, signal string, first int64, chunk []Entry) error {
 	low := first*int64(q.Width) - originMinute
 	high := low + int64(len(chunk))*int64(q.Width)
-	for width, list := range p.reads(low, high) {
-		for _, m := range list {
+	reads := p.reads(low, high)
+	for _, width := range []Width{Day, Hour, Minute} { // in one order, so that equal questions have equal answers
+		for _, m := range reads[width] {
 			err := r.source.Rollups(ctx, q.Unit, signal, width, timeOf(m.from), timeOf(m.to), len(q.Percentiles) > 0, func(e Entry) error {
 				minute := minuteOf(e.Start)
 				if w, ok := p.stored(minute); ok && w == width {

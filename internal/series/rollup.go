@@ -106,32 +106,51 @@ func (r *Rollup) Run(ctx context.Context) error {
 	}
 }
 
-// marksAtOnce is how many marks are listed at a time.
-const marksAtOnce = 600
+// Sizes of the work at hand: how many marks are listed at a time, and after how
+// many signals a transaction ends, for which all writers wait: some 30 ms.
+const (
+	marksAtOnce   = 600
+	signalsAtOnce = 200
+)
+
+// batch is due minutes of one unit and hour, and what their records sum up to:
+// their buckets by signal, in order of time.
+type batch struct {
+	marks []Mark
+	fresh map[string][]Entry
+}
 
 // Pass rolls up every due minute that began before the time, and returns how many
-// it did. A minute that gets records meanwhile stays due.
-func (r *Rollup) Pass(ctx context.Context, before time.Time) (int, error) {
+// it did. A minute that gets records meanwhile stays due. Records are read before
+// the transactions, so that nobody waits for it; the generations of the marks tell
+// whether any came since.
+func (r *Rollup) Pass(ctx context.Context, before time.Time) (done int, err error) {
 	var after Mark
-	var failed error
-	done := 0
+	var failed error // of single hours; the others go on
 	for {
 		marks, err := r.store.DueMarks(ctx, after, before, marksAtOnce)
 		if err != nil || len(marks) == 0 {
 			return done, errors.Join(failed, err)
 		}
 		after = marks[len(marks)-1]
+		var pending []batch
+		signals := 0
 		for len(marks) > 0 {
-			batch := sameHour(marks)
-			n, err := r.rollUp(ctx, marks[:batch])
-			if done += n; err != nil {
-				err = fmt.Errorf("roll up %s~%s at %s: %w", marks[0].Unit.SiteID, marks[0].Unit.MachineID, marks[0].Minute.Format(time.RFC3339), err)
-				if mes.ErrorCode(err) != mes.CodeInternal {
-					return done, errors.Join(failed, err)
-				}
-				failed = errors.Join(failed, err) // of this hour; the others go on
+			b := batch{marks: marks[:sameHour(marks)]}
+			marks = marks[len(b.marks):]
+			if b.fresh, err = r.sumUp(ctx, b.marks); err != nil {
+				return done, errors.Join(failed, err)
 			}
-			marks = marks[batch:]
+			pending = append(pending, b)
+			if signals += len(b.fresh); signals < signalsAtOnce && len(marks) > 0 {
+				continue
+			}
+			n, err := r.commitAll(ctx, pending)
+			if done += n; err != nil && mes.ErrorCode(err) != mes.CodeInternal {
+				return done, errors.Join(failed, err)
+			}
+			failed = errors.Join(failed, err)
+			pending, signals = nil, 0
 		}
 	}
 }
@@ -147,35 +166,34 @@ func sameHour(marks []Mark) int {
 	return n
 }
 
-// rollUp makes the minutes of the marks, which are of one unit and hour, and the
-// hour and day above them. Records are read before the transaction, so that
-// nobody waits for it; the generations tell whether any came since.
-func (r *Rollup) rollUp(ctx context.Context, marks []Mark) (done int, err error) {
-	fresh, err := r.sumUp(ctx, marks)
-	if err != nil {
-		return 0, err
+// commitAll commits the batches in one transaction; if one of them can't be
+// made, each in its own.
+func (r *Rollup) commitAll(ctx context.Context, batches []batch) (int, error) {
+	done, err := r.commit(ctx, batches)
+	if mes.ErrorCode(err) != mes.CodeInternal || len(batches) == 1 {
+		return done, err
 	}
+	var failed error
+	for i := range batches {
+		n, err := r.commit(ctx, batches[i:i+1])
+		if done += n; err != nil && mes.ErrorCode(err) != mes.CodeInternal {
+			return done, err
+		}
+		failed = errors.Join(failed, err)
+	}
+	return done, failed
+}
+
+func (r *Rollup) commit(ctx context.Context, batches []batch) (done int, err error) {
 	err = r.store.UpdateRollups(ctx, func(tx RollupTx) error {
 		done = 0
-		cleared := make(map[int64]bool, len(marks))
-		for _, m := range marks {
-			ok, err := tx.ClearMark(ctx, m)
+		for _, b := range batches {
+			n, err := b.put(ctx, tx)
 			if err != nil {
-				return err
+				return fmt.Errorf("roll up %s~%s at %s: %w", b.marks[0].Unit.SiteID, b.marks[0].Unit.MachineID,
+					b.marks[0].Minute.Format(time.RFC3339), err)
 			}
-			if ok {
-				cleared[minuteOf(m.Minute)] = true
-				done++
-			}
-		}
-		for _, signal := range slices.Sorted(maps.Keys(fresh)) {
-			entries := slices.DeleteFunc(fresh[signal], func(e Entry) bool { return !cleared[minuteOf(e.Start)] })
-			if len(entries) == 0 {
-				continue
-			}
-			if err := putEntries(ctx, tx, marks[0].Unit, signal, entries); err != nil {
-				return err
-			}
+			done += n
 		}
 		return nil
 	})
@@ -183,6 +201,36 @@ func (r *Rollup) rollUp(ctx context.Context, marks []Mark) (done int, err error)
 		return 0, err
 	}
 	return done, nil
+}
+
+// put takes the marks away, and puts the minutes of those that were as they were
+// read.
+func (b batch) put(ctx context.Context, tx RollupTx) (int, error) {
+	cleared := make(map[int64]bool, len(b.marks))
+	for _, m := range b.marks {
+		ok, err := tx.ClearMark(ctx, m)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			cleared[minuteOf(m.Minute)] = true
+		}
+	}
+	for _, signal := range slices.Sorted(maps.Keys(b.fresh)) {
+		var entries []Entry
+		for _, e := range b.fresh[signal] {
+			if cleared[minuteOf(e.Start)] {
+				entries = append(entries, e)
+			}
+		}
+		if len(entries) == 0 {
+			continue
+		}
+		if err := putEntries(ctx, tx, b.marks[0].Unit, signal, entries); err != nil {
+			return 0, err
+		}
+	}
+	return len(cleared), nil
 }
 
 // sumUp returns the buckets of the marked minutes by signal, in order of time.
