@@ -26,6 +26,7 @@ import (
 	"plantgate/internal/auth"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/series"
 	"plantgate/internal/store"
 	"plantgate/openapi"
 )
@@ -93,6 +94,7 @@ func setup(t *testing.T, changes ...func(*fixture)) *fixture {
 	registry := prometheus.NewRegistry()
 	f.deps = api.Deps{
 		Auth: f.auth, Decoder: decoder, Ingester: f.service, Quarantine: f.service, Store: f.store,
+		Series:   series.NewReader(f.store),
 		Adapters: func() []mes.AdapterStatus { return f.adapters }, Registerer: registry, Gatherer: registry,
 		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

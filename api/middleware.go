@@ -84,11 +84,15 @@ func isRequestID(id string) bool {
 	return !strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// observe counts and logs requests, refused ones at a level that is shown.
+// observe counts and logs requests, refused ones at a level that is shown. An
+// answer whose making failed after its beginning was sent must not look complete:
+// its connection, or its stream in HTTP/2, is cut.
 func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := a.deps.Clock()
-		if err := next(c); err != nil {
+		err := next(c)
+		cut := err != nil && c.Response().Committed
+		if err != nil {
 			c.Error(err)
 		}
 		took := a.deps.Clock().Sub(start)
@@ -102,6 +106,9 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if log.Enabled(ctx, level) {
 			log.LogAttrs(ctx, level, "request", append(requestAttrs(c, nil),
 				slog.Int("status", status), slog.Duration("took", took), slog.Int64("bytes", c.Response().Size))...)
+		}
+		if cut {
+			panic(http.ErrAbortHandler)
 		}
 		return nil
 	}

@@ -86,7 +86,7 @@ func (a *API) answerError(err error, c echo.Context) {
 		a.deps.Logger.LogAttrs(c.Request().Context(), levelError, "request failed", requestAttrs(c, err)...)
 	}
 	if c.Response().Committed {
-		return // the answer is under way; all that is left is to end it
+		return // the answer is under way; observe cuts it off
 	}
 	h := c.Response().Header()
 	switch doc.Status {

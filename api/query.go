@@ -60,6 +60,42 @@ func (q *query) text(name string) string {
 	return list[0]
 }
 
+// repeated returns a parameter that may be given several times.
+func (q *query) repeated(name string) []string {
+	q.known = append(q.known, name)
+	if slices.Contains(q.values[name], "") {
+		q.fault(name, "must not be empty")
+	}
+	return q.values[name]
+}
+
+// number returns a whole number, 0 if it is not given.
+func (q *query) number(name string, least, greatest int) int {
+	s := q.text(name)
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > greatest {
+		q.fault(name, "must be a whole number from %d to %d", least, greatest)
+		return 0
+	}
+	return n
+}
+
+// adopt takes over what a service finds wrong, but for parameters whose own fault
+// is known.
+func (q *query) adopt(found *mes.Error) {
+	if found == nil {
+		return
+	}
+	for _, f := range found.Fields {
+		if !slices.ContainsFunc(q.faults, func(own mes.FieldError) bool { return own.Pointer == f.Pointer }) {
+			q.faults = append(q.faults, f)
+		}
+	}
+}
+
 // id returns an equipment id.
 func (q *query) id(name string) string {
 	s := q.text(name)
@@ -86,16 +122,10 @@ func (q *query) time(name string) time.Time {
 
 // limit returns the size of the page that is asked for.
 func (q *query) limit() int {
-	s := q.text("limit")
-	if s == "" {
-		return defaultLimit
+	if n := q.number("limit", 1, maxLimit); n > 0 {
+		return n
 	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > maxLimit {
-		q.fault("limit", "must be a whole number from 1 to %d", maxLimit)
-		return defaultLimit
-	}
-	return n
+	return defaultLimit
 }
 
 // oneOf returns a parameter that has one of a few values.

@@ -22,6 +22,7 @@ type Deps struct {
 	Ingester   ingest.Ingester
 	Quarantine Quarantine
 	Store      Store
+	Series     SeriesReader
 	// Adapters returns the state of every MQTT and OPC UA connection.
 	Adapters func() []mes.AdapterStatus
 	// Registerer takes the metrics of this package, Gatherer shows all of them.
@@ -103,6 +104,7 @@ func (a *API) routes() []route {
 		{get, "/api/v1/equipment", mes.ScopeEquipmentRead, noBody, a.listEquipment},
 		{get, "/api/v1/equipment/:id", mes.ScopeEquipmentRead, noBody, a.getEquipment},
 		{get, "/api/v1/equipment/:id/latest", mes.ScopeDataRead, noBody, a.listEquipmentLatest},
+		{get, "/api/v1/equipment/:id/series", mes.ScopeDataRead, noBody, a.getSeries},
 		{get, "/api/v1/latest", mes.ScopeDataRead, noBody, a.listLatest},
 
 		{get, "/api/v1/quarantine", mes.ScopeDataRead, noBody, a.listQuarantine},

@@ -21,6 +21,7 @@ import (
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/opcua"
+	"plantgate/internal/series"
 	"plantgate/internal/store"
 )
 
@@ -30,6 +31,7 @@ type App struct {
 	log     *slog.Logger
 	storage *Storage
 	ingest  *ingest.Service
+	rollup  *series.Rollup
 	decoder ingest.Decoder
 	broker  *broker.Broker
 	// adapters are the connections to the floor.
@@ -63,6 +65,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	if err := a.openIngest(); err != nil {
 		return nil, err
 	}
+	a.rollup = series.NewRollup(a.storage, series.RollupOptions{Logger: log})
 	if err := a.openFloor(); err != nil {
 		return nil, err
 	}
@@ -159,6 +162,7 @@ func (a *App) openHTTP(version string) error {
 	registry := newRegistry(a.ingest, a.statuses)
 	handler, err := api.New(api.Deps{
 		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Quarantine: a.ingest, Store: a.storage.Store,
+		Series:   series.NewReader(a.storage),
 		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
@@ -222,7 +226,8 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// runDoors runs everything through which data come in, until ctx ends. The first
+// runDoors runs everything through which data come in, and what is made of them
+// in the background, until ctx ends. The first
 // part that fails closes the others.
 func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
 	var parts sync.WaitGroup
@@ -250,6 +255,7 @@ func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
 	if a.metrics != nil {
 		run(a.metrics.run)
 	}
+	run(a.rollup.Run)
 	run(func(ctx context.Context) error { return a.server.Run(ctx, a.listener) })
 	parts.Wait()
 	return failed

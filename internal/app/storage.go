@@ -87,6 +87,7 @@ func steps(o StorageOptions) []apply.Step[*store.Tx] {
 		{Name: "old deliveries", Apply: ledger.Forget},
 		{Name: "quarantine", Apply: store.PutQuarantine},
 		{Name: "newest values", Apply: store.PutLatest},
+		{Name: "minutes to roll up", Apply: store.MarkRollups},
 	}
 }
 

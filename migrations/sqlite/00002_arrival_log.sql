@@ -102,12 +102,12 @@ CREATE TABLE rollup_due (
 INSERT INTO rollup_due (unit, minute, generation)
 SELECT DISTINCT unit, time / 60000000, 1 FROM record;
 
--- Roll-ups of a signal: many buckets of one width in a row, see
--- internal/series.
+-- Packed buckets of one signal, and their sketches: 60 minutes, 24 hours or 32
+-- days of one width, numbered from 1970.
 CREATE TABLE rollup (
     unit     INTEGER NOT NULL,
     signal   TEXT    NOT NULL,
-    width    INTEGER NOT NULL, -- seconds
+    width    INTEGER NOT NULL CHECK (width IN (1, 60, 1440)), -- minutes
     block    INTEGER NOT NULL,
     buckets  BLOB    NOT NULL,
     sketches BLOB    NOT NULL,

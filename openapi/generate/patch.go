@@ -121,6 +121,9 @@ func fixSchemas(doc *openapi3.T) {
 			cursor.Value.Nullable = true
 		}
 		for member, property := range s.Properties {
+			if property.Value != nil && property.Value.Extensions["x-nullable"] == true {
+				property.Value.Nullable = true
+			}
 			if property.Value != nil && property.Ref == "" && isTime(property.Value) {
 				property.Value.Format = "date-time"
 			}
@@ -138,6 +141,12 @@ func fixSchemas(doc *openapi3.T) {
 		Example:              map[string]any{"temperature": 72.31},
 		AdditionalProperties: openapi3.AdditionalProperties{Schema: value},
 	})
+	doc.Components.Schemas["SeriesPoint"].Value.Properties["value"] = value
+	doc.Components.Schemas["SeriesBucket"].Value.AdditionalProperties = openapi3.AdditionalProperties{
+		Schema: openapi3.NewSchemaRef("", &openapi3.Schema{
+			Type: &openapi3.Types{"number"}, Nullable: true, Description: "A percentile that was asked for, such as p95.",
+		}),
+	}
 	doc.Components.Schemas["Replay"].Value.Properties["payload"] = openapi3.NewSchemaRef("", &openapi3.Schema{
 		Description: "The corrected message: an object, an array of them, or a string with the text of any message.",
 	})

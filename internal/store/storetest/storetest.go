@@ -12,11 +12,14 @@ import (
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/series"
 )
 
 // Store is what the contract covers.
 type Store interface {
 	ingest.Store
+	series.Source
+	series.RollupStore
 	Ping(ctx context.Context) error
 	Record(ctx context.Context, id mes.ID) (mes.Record, error)
 	Records(ctx context.Context, f mes.RecordFilter) ([]mes.Record, error)
@@ -57,6 +60,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"LatestKeepsValues":      testLatestKeepsValues,
 		"LatestOfSnapshots":      testLatestOfSnapshots,
 		"LatestConverges":        testLatestConverges,
+		"Samples":                testSamples,
+		"DueMinutes":             testDueMinutes,
+		"RollupBlocks":           testRollupBlocks,
+		"Series":                 testSeries,
 		"Quarantine":             testQuarantine,
 		"QuarantineResolvedOnce": testQuarantineResolvedOnce,
 		"APIKeys":                testAPIKeys,

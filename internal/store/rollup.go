@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+	"plantgate/internal/series"
+)
+
+type dueRow struct {
+	Unit       int64 `db:"unit"`
+	Minute     int64 `db:"minute"`
+	Generation int64 `db:"generation"`
+}
+
+// DueMarks implements series.RollupStore.
+func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Time, limit int) ([]series.Mark, error) {
+	q := newQuery("SELECT unit, minute, generation FROM rollup_due")
+	// The minute that holds the time begins before it, unless it begins with it.
+	q.where("minute < ?", minuteNumber(series.Minute.Start(before.Add(time.Minute-time.Microsecond))))
+	if after.Unit != (series.Unit{}) {
+		number, _, err := s.unitNumber(ctx, after.Unit.SiteID, after.Unit.MachineID)
+		if err != nil {
+			return nil, err
+		}
+		q.where("(unit, minute) > (?, ?)", number, minuteNumber(after.Minute))
+	}
+	q.order("unit", "minute")
+	q.limit(limit)
+	var rows []dueRow
+	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
+		return nil, readError(err, "read due minutes")
+	}
+	marks := make([]series.Mark, len(rows))
+	for i, r := range rows {
+		marks[i] = series.Mark{Minute: minuteTime(r.Minute), Generation: r.Generation}
+		if i > 0 && rows[i-1].Unit == r.Unit {
+			marks[i].Unit = marks[i-1].Unit
+			continue
+		}
+		name, err := s.units.name(ctx, r.Unit)
+		if err != nil {
+			return nil, readError(err, "look up a work unit")
+		}
+		marks[i].Unit = series.Unit{SiteID: name.siteID, MachineID: name.machineID}
+	}
+	return marks, nil
+}
+
+// UpdateRollups implements series.RollupStore.
+func (s *Store) UpdateRollups(ctx context.Context, fn func(series.RollupTx) error) error {
+	// What a power cut undoes is due again.
+	return s.update(ctx, lazy, func(t *Tx) error { return fn(&rollupTx{Tx: t}) })
+}
+
+// rollupTx implements series.RollupTx. It remembers the work unit that it had
+// last: a transaction is about one.
+type rollupTx struct {
+	*Tx
+	unit   series.Unit
+	number int64
+}
+
+// numberOf returns the number of a work unit that has marks or roll-ups, and so
+// was numbered before this transaction.
+func (t *rollupTx) numberOf(ctx context.Context, unit series.Unit) (int64, error) {
+	if t.unit == unit {
+		return t.number, nil
+	}
+	number, known, err := t.store.unitNumber(ctx, unit.SiteID, unit.MachineID)
+	if err != nil {
+		return 0, err
+	}
+	if !known {
+		number = -1 // of which there is nothing
+	}
+	t.unit, t.number = unit, number
+	return number, nil
+}
+
+// ClearMark implements series.RollupTx.
+func (t *rollupTx) ClearMark(ctx context.Context, mark series.Mark) (bool, error) {
+	ctx = context.WithoutCancel(ctx)
+	number, err := t.numberOf(ctx, mark.Unit)
+	if err != nil {
+		return false, err
+	}
+	n, err := t.writer.execCount(ctx, "DELETE FROM rollup_due WHERE unit = ? AND minute = ? AND generation = ?",
+		number, minuteNumber(mark.Minute), mark.Generation)
+	if err != nil {
+		return false, t.store.writeError(err, "clear a due minute")
+	}
+	return n == 1, nil
+}
+
+// RollupBlock implements series.RollupTx.
+func (t *rollupTx) RollupBlock(ctx context.Context, unit series.Unit, signal string, block series.Block) (buckets, sketches []byte, err error) {
+	ctx = context.WithoutCancel(ctx)
+	number, err := t.numberOf(ctx, unit)
+	if err != nil {
+		return nil, nil, err
+	}
+	var row rollupRow
+	_, err = t.writer.get(ctx, &row, `SELECT block, buckets, sketches FROM rollup
+		WHERE unit = ? AND signal = ? AND width = ? AND block = ?`, number, signal, int64(block.Width), block.Number)
+	if err != nil {
+		return nil, nil, t.store.writeError(err, "read a roll-up")
+	}
+	return row.Buckets, row.Sketches, nil
+}
+
+// PutRollupBlock implements series.RollupTx.
+func (t *rollupTx) PutRollupBlock(ctx context.Context, unit series.Unit, signal string, block series.Block, buckets, sketches []byte) error {
+	ctx = context.WithoutCancel(ctx)
+	number, err := t.numberOf(ctx, unit)
+	if err != nil {
+		return err
+	}
+	err = t.writer.exec(ctx, `INSERT INTO rollup (unit, signal, width, block, buckets, sketches)
+		VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (unit, signal, width, block) DO UPDATE SET
+			buckets = excluded.buckets, sketches = excluded.sketches`,
+		number, signal, int64(block.Width), block.Number, buckets, sketches)
+	if err != nil {
+		return t.store.writeError(err, "put a roll-up")
+	}
+	return nil
+}
+
+// MarkRollups is the step that marks the minutes to which samples came.
+func MarkRollups(ctx context.Context, t *Tx, b *journal.Batch) error {
+	for _, u := range b.Units() {
+		unit := t.units[unitName{u.SiteID, u.MachineID}]
+		last := int64(-1)
+		for _, place := range u.Places { // in order of time
+			r := &b.Records[place]
+			minute := minuteNumber(series.Minute.Start(r.Time))
+			if minute == last || !hasSamples(r) {
+				continue
+			}
+			last = minute
+			err := t.writer.exec(ctx, `INSERT INTO rollup_due (unit, minute, generation) VALUES (?, ?, 1)
+				ON CONFLICT (unit, minute) DO UPDATE SET generation = generation + 1`, unit, minute)
+			if err != nil {
+				return t.store.writeError(err, "mark minutes to be rolled up")
+			}
+		}
+	}
+	return nil
+}
+
+func hasSamples(r *mes.Record) bool {
+	for range series.Samples(r, nil) {
+		return true
+	}
+	return false
+}
