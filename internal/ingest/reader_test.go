@@ -157,7 +157,9 @@ func TestBatchInParts(t *testing.T) {
 	}
 }
 
-func sameFault(a, b *mes.Error) bool { return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error()) }
+func sameFault(a, b *mes.Error) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
+}
 
 // FuzzPlainTime: what is read in the quick way is what the other way reads.
 func FuzzPlainTime(f *testing.F) {
