@@ -30,7 +30,7 @@ type App struct {
 	log     *slog.Logger
 	store   *store.Store
 	ingest  *ingest.Service
-	decoder ingest.Decoder
+	decoder *ingest.JSONDecoder
 	broker  *broker.Broker
 	// adapters are the connections to the floor.
 	adapters []adapter
@@ -165,7 +165,7 @@ func (a *App) openHTTP(version string) error {
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
 	registry := newRegistry(a.ingest, a.statuses)
 	handler, err := api.New(api.Deps{
-		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Quarantine: a.ingest, Store: a.store,
+		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest, Store: a.store,
 		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
