@@ -150,7 +150,7 @@ func appendItem(b []byte, index int, receipt *mes.Receipt) ([]byte, error) {
 	b = append(b, '"')
 	if !receipt.ID.IsZero() {
 		b = append(b, `,"id":"`...)
-		b = append(b, receipt.ID.String()...)
+		b = receipt.ID.Append(b)
 		b = append(b, '"')
 	}
 	if receipt.Fault != nil {

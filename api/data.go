@@ -38,7 +38,7 @@ type stored struct {
 // Decoder reads the bodies of POST /data: one record at once, of many some at a
 // time.
 type Decoder interface {
-	Decode(src ingest.Source, body []byte) []mes.Record
+	DecodeOne(src ingest.Source, body []byte, rec *mes.Record)
 	Open(src ingest.Source, body []byte) (*ingest.Batch, *mes.Error)
 }
 
@@ -104,16 +104,19 @@ type posted struct {
 }
 
 func (a *API) postOne(c echo.Context, p *posted) error {
-	records := a.deps.Decoder.Decode(a.source(p), p.body)
-	receipts, err := a.ingest(c, p, a.deps.Ingester, records, 0)
+	record := p.record
+	p.record = nil
+	if record == nil {
+		record = new([1]mes.Record)
+	}
+	a.deps.Decoder.DecodeOne(a.source(p), p.body, &record[0])
+	receipts, err := a.ingest(c, p, a.deps.Ingester, record[:], 0)
 	if err != nil {
-		return err
+		return err // the record and the body may still be on their way
 	}
-	if len(receipts) != 1 {
-		return mes.Wrap(mes.CodeInternal, fmt.Errorf("%d receipts for a record", len(receipts)), "there is not one receipt")
-	}
+	p.record = record
 	p.doneWithBody(p.body)
-	return p.answerOne(c, &records[0], receipts[0])
+	return p.answerOne(c, &record[0], receipts[0])
 }
 
 // ingest stores some of the records of a request; first is the place of the first
@@ -219,7 +222,7 @@ func (x *exchange) answerOne(c echo.Context, r *mes.Record, receipt mes.Receipt)
 	if receipt.Fault != nil {
 		return receipt.Fault
 	}
-	location := "/data/" + receipt.ID.String()
+	location := string(receipt.ID.Append(append(x.text[:0], "/data/"...)))
 	b := append(x.text[:0], `{"id":"`...)
 	b = append(b, location[len("/data/"):]...)
 	b = append(b, `","status":"`...)
@@ -242,6 +245,8 @@ func (x *exchange) answerOne(c echo.Context, r *mes.Record, receipt mes.Receipt)
 func (x *exchange) sendJSON(c echo.Context, status int, body []byte) error {
 	if len(body) < compressFrom {
 		x.plain()
+		// The same for every caller, and so with few enough headers for a small map.
+		delete(c.Response().Header(), echo.HeaderVary)
 	}
 	c.Response().Header()[echo.HeaderContentType] = jsonType
 	c.Response().WriteHeader(status)

@@ -20,6 +20,8 @@ type exchange struct {
 	// bodyAllowance is what the body may take, small the memory of a small one.
 	bodyAllowance allowance
 	small         []byte
+	// record is that of a request with one.
+	record *[1]mes.Record
 	// text is memory for answers that are put together by hand.
 	text []byte
 	// keyText is the id of keyTextOf as text: callers mostly come again.
@@ -46,6 +48,9 @@ func (a *API) begin(w http.ResponseWriter, r *http.Request) *exchange {
 func (a *API) end(x *exchange) {
 	x.bodyAllowance.giveBack()
 	x.bodyAllowance = allowance{}
+	if x.record != nil {
+		x.record[0] = mes.Record{}
+	}
 	x.key, x.authenticated = mes.APIKey{}, false
 	x.answer.begin(nil)
 	a.exchanges.Put(x)

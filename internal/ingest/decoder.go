@@ -48,10 +48,9 @@ var utf8BOM = []byte{0xef, 0xbb, 0xbf}
 // Decode turns the bytes of a message, or of an array or lines of messages,
 // into records in their order. See Decoder.
 func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
-	src = withZoneName(src)
 	if !isBatch(&src, body) {
 		records := make([]mes.Record, 1)
-		d.decode(&src, bytes.TrimPrefix(body, utf8BOM), records)
+		d.DecodeOne(src, body, &records[0])
 		return records
 	}
 	batch, fault := d.Open(src, body)
@@ -61,6 +60,15 @@ func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
 	}
 	records := make([]mes.Record, batch.Len())
 	return records[:batch.Next(records)]
+}
+
+// DecodeOne makes a record of the bytes of one message. Like Decode, it never
+// fails.
+func (d *JSONDecoder) DecodeOne(src Source, body []byte, rec *mes.Record) {
+	src = withZoneName(src)
+	r := d.readers.Get().(*reader)
+	d.decodeOne(r, &src, bytes.TrimPrefix(body, utf8BOM), rec)
+	d.readers.Put(r)
 }
 
 // withZoneName notes the zone that the binding sets, for a replay.
@@ -75,13 +83,6 @@ func withZoneName(src Source) Source {
 func isBatch(src *Source, body []byte) bool {
 	start := bytes.TrimLeft(bytes.TrimPrefix(body, utf8BOM), " \t\r\n")
 	return Format(src.Origin.Format) == FormatNDJSON || len(start) > 0 && start[0] == '['
-}
-
-// decode makes the first of records of one message.
-func (d *JSONDecoder) decode(src *Source, raw []byte, records []mes.Record) {
-	r := d.readers.Get().(*reader)
-	d.decodeOne(r, src, raw, &records[0])
-	d.readers.Put(r)
 }
 
 // decodeOne makes a record of one message.
