@@ -124,9 +124,6 @@ func (x *exchange) doneWithBody(body []byte) {
 // to the end of the body.
 func (a *API) readInTime(c echo.Context, mine *allowance) ([]byte, error) {
 	r := c.Request()
-	if a.isBoundedByServer(r) {
-		return mine.read(r.Body, r.ContentLength)
-	}
 	// Writers without deadlines (recorders) are no reason to fail.
 	control := http.NewResponseController(c.Response().Writer)
 	_ = control.SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
@@ -135,17 +132,6 @@ func (a *API) readInTime(c echo.Context, mine *allowance) ([]byte, error) {
 		_ = control.SetReadDeadline(time.Time{})
 	}
 	return raw, err
-}
-
-// isBoundedByServer tells whether the server itself gives up on the body in about
-// the time that it may take. Its limit goes on to count while the request is worked
-// on, which is why only small bodies are left to it.
-func (a *API) isBoundedByServer(r *http.Request) bool {
-	if r.ContentLength < 0 || r.ContentLength > smallBody {
-		return false
-	}
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return ok && server.ReadTimeout > 0 && server.ReadTimeout <= headerTimeout+a.settings.BodyTimeout
 }
 
 var (
