@@ -21,40 +21,36 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, key string) (mes.APIKey, error)
 }
 
-// headerKey is where callers send their key.
-const headerKey = "x-api-key"
-
-// keyOfRequest is the name under which a request's key is kept.
-const keyOfRequest = "plantgate.key"
+// headerKey is where callers send their key, in any case of letters.
+const headerKey = "X-Api-Key"
 
 // require lets requests pass whose key grants the scope, within its rate.
-func (a *API) require(scope mes.KeyScope) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		if scope == open {
-			return next
+func (a *API) require(scope mes.KeyScope, next echo.HandlerFunc) echo.HandlerFunc {
+	if scope == open {
+		return next
+	}
+	return func(c echo.Context) error {
+		x := exchangeOf(c)
+		var err error
+		if x.key, err = a.deps.Auth.Authenticate(c.Request().Context(), keyText(c.Request())); err != nil {
+			return err
 		}
-		return func(c echo.Context) error {
-			key, err := a.deps.Auth.Authenticate(c.Request().Context(), keyText(c.Request()))
-			if err != nil {
-				return err
-			}
-			c.Set(keyOfRequest, &key)
-			if err := a.limiter.allow(key.ID, c.Response().Header()); err != nil {
-				return err
-			}
-			if !key.Has(scope) {
-				return mes.Errorf(mes.CodeForbidden, "the API key lacks the scope %s", scope)
-			}
-			return next(c)
+		x.authenticated = true
+		if err := a.limiter.allow(x.key.ID, c.Response().Header()); err != nil {
+			return err
 		}
+		if !x.key.Has(scope) {
+			return mes.Errorf(mes.CodeForbidden, "the API key lacks the scope %s", scope)
+		}
+		return next(c)
 	}
 }
 
 // keyText is the key as sent in x-api-key, or else as a bearer token (RFC 6750,
 // 2.1).
 func keyText(r *http.Request) string {
-	if key := r.Header.Get(headerKey); key != "" {
-		return key
+	if keys := r.Header[headerKey]; len(keys) > 0 && keys[0] != "" {
+		return keys[0]
 	}
 	scheme, token, ok := strings.Cut(r.Header.Get(echo.HeaderAuthorization), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
@@ -63,8 +59,9 @@ func keyText(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// keyOf returns the key of a request that passed require.
-func keyOf(c echo.Context) *mes.APIKey { return c.Get(keyOfRequest).(*mes.APIKey) }
+// keyOf returns the key of a request that passed require. It is good until the
+// request is answered.
+func keyOf(c echo.Context) *mes.APIKey { return &exchangeOf(c).key }
 
 // homeSite is the site of machine ids without one: the key's only site, else
 // the configured one.

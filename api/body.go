@@ -28,8 +28,8 @@ const bodyMemory = 4
 // ordinary readings find room however many large bodies there are.
 const freeBody = 64 << 10
 
-// bodyAllowanceOfRequest is the name under which a request's allowance is kept.
-const bodyAllowanceOfRequest = "plantgate.body_allowance"
+// smallBody is the size of the memory that every exchange has for its body.
+const smallBody = 4 << 10
 
 // budget bounds the bytes of all bodies in memory, so that many large ones at
 // the same time are refused for a while instead of ending the process.
@@ -45,6 +45,8 @@ type allowance struct {
 	limit int64
 	// size is of the request's buffers, taken the part of it that counts.
 	size, taken int64
+	// first is memory for the first bytes.
+	first []byte
 }
 
 func (a *allowance) take(n int64) bool {
@@ -57,55 +59,79 @@ func (a *allowance) take(n int64) bool {
 	return a.budget.used.Add(counted) <= a.budget.limit
 }
 
-func (a *allowance) giveBack() { a.budget.used.Add(-a.taken) }
+func (a *allowance) giveBack() {
+	if a.taken != 0 {
+		a.budget.used.Add(-a.taken)
+	}
+}
 
-// boundBody sets how much of a request's body will be read, and gives the
-// memory back once the request is answered.
-func (a *API) boundBody(class bodyClass) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			limit := int64(maxResourceBody)
-			switch class {
-			case noBody:
-				return next(c)
-			case dataBody:
-				limit = a.settings.MaxBody
-			}
-			mine := &allowance{budget: &a.bodies, limit: limit}
-			defer mine.giveBack()
-			c.Set(bodyAllowanceOfRequest, mine)
-			return next(c)
-		}
+// boundBody sets how much of a request's body will be read. The memory is given
+// back once the request is answered.
+func (a *API) boundBody(class bodyClass, next echo.HandlerFunc) echo.HandlerFunc {
+	limit := int64(maxResourceBody)
+	switch class {
+	case noBody:
+		return next
+	case dataBody:
+		limit = a.settings.MaxBody
+	}
+	return func(c echo.Context) error {
+		exchangeOf(c).bodyAllowance = allowance{budget: &a.bodies, limit: limit}
+		return next(c)
 	}
 }
 
 // readBody returns the whole body, decompressed, and bounded in both forms. It
 // fails with CodeTooLarge, CodeUnsupported (of encoding), CodeMalformed, or
 // CodeUnavailable while other bodies fill the memory.
+//
+// The body is the handler's for ever, unless it hands it back with doneWithBody.
 func (a *API) readBody(c echo.Context) ([]byte, error) {
-	r := c.Request()
-	mine := c.Get(bodyAllowanceOfRequest).(*allowance)
+	r, x := c.Request(), exchangeOf(c)
+	mine := &x.bodyAllowance
 	if r.ContentLength > mine.limit {
 		return nil, tooLarge(mine.limit)
 	}
-	// A body that trickles in must not hold a connection for ever. After a
-	// failure the limit stays, since the server reads on to the end of the body.
-	// Writers without deadlines (recorders) are no reason to fail.
-	control := http.NewResponseController(c.Response().Writer)
-	_ = control.SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
-	raw, err := mine.read(r.Body, r.ContentLength)
+	mine.first, x.small = x.small, nil
+	if mine.first == nil {
+		mine.first = make([]byte, 0, smallBody)
+	}
+	raw, err := a.readInTime(c, mine)
 	if err != nil {
 		return nil, a.bodyError(err, mine.limit)
 	}
-	_ = control.SetReadDeadline(time.Time{})
 	switch encoding := strings.ToLower(r.Header.Get(echo.HeaderContentEncoding)); encoding {
 	case "", "identity":
 		return raw, nil
 	case "gzip", "x-gzip":
-		return mine.decompress(raw)
+		body, err := a.decompress(mine, raw)
+		x.doneWithBody(raw)
+		return body, err
 	default:
 		return nil, mes.Errorf(mes.CodeUnsupported, "the Content-Encoding must be gzip or none")
 	}
+}
+
+// doneWithBody tells that nothing refers to the body any more.
+func (x *exchange) doneWithBody(body []byte) {
+	if cap(body) == smallBody {
+		x.small = body[:0]
+	}
+}
+
+// readInTime reads the body as it came. One that trickles in must not hold a
+// connection for ever. After a failure the limit stays, since the server reads on
+// to the end of the body.
+func (a *API) readInTime(c echo.Context, mine *allowance) ([]byte, error) {
+	r := c.Request()
+	// Writers without deadlines (recorders) are no reason to fail.
+	control := http.NewResponseController(c.Response().Writer)
+	_ = control.SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
+	raw, err := mine.read(r.Body, r.ContentLength)
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	return raw, err
 }
 
 var (
@@ -116,7 +142,11 @@ var (
 // read returns everything that r holds, within the limit and the allowance;
 // expected is how many bytes are said to come, or -1.
 func (a *allowance) read(r io.Reader, expected int64) ([]byte, error) {
-	var b []byte
+	b := a.first
+	a.first = nil
+	if !a.take(int64(cap(b))) {
+		return nil, errBusy
+	}
 	for {
 		if have := int64(len(b)); len(b) == cap(b) {
 			room := a.room(have, expected)
@@ -149,15 +179,29 @@ func (a *allowance) room(have, expected int64) int64 {
 	return min(max(factor*have, least), a.limit+1)
 }
 
-func (a *allowance) decompress(raw []byte) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
+// unzipper is a gzip reader with what it reads from.
+type unzipper struct {
+	zip gzip.Reader
+	raw bytes.Reader
+}
+
+func (a *API) decompress(mine *allowance, raw []byte) ([]byte, error) {
+	z, ok := a.unzips.Get().(*unzipper)
+	if !ok {
+		z = new(unzipper)
+	}
+	defer func() {
+		z.raw.Reset(nil)
+		a.unzips.Put(z)
+	}()
+	z.raw.Reset(raw)
+	if err := z.zip.Reset(&z.raw); err != nil {
 		return nil, mes.Errorf(mes.CodeMalformed, "the body is not gzip, as its Content-Encoding says")
 	}
-	body, err := a.read(z, -1)
+	body, err := mine.read(&z.zip, -1)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return nil, tooLarge(a.limit)
+		return nil, tooLarge(mine.limit)
 	case errors.Is(err, errBusy):
 		return nil, err
 	case err != nil:
@@ -188,8 +232,8 @@ func tooLarge(limit int64) *mes.Error {
 // 8.1).
 func mediaType(r *http.Request) (string, error) {
 	header := r.Header.Get(echo.HeaderContentType)
-	if header == "" {
-		return "", nil
+	if header == "" || header == echo.MIMEApplicationJSON || header == ndjson {
+		return header, nil // nearly always
 	}
 	name, params, err := mime.ParseMediaType(header)
 	if err != nil {

@@ -35,33 +35,12 @@ type stored struct {
 	Timestamp *time.Time `json:"timestamp,omitempty" example:"2026-11-22T10:15:00Z"`
 } //	@name	Stored
 
-// batchResult is the answer to an array or to lines of records.
-type batchResult struct {
-	// One for each record, in the order of the request.
-	Items   []batchItem  `json:"items" validate:"required"`
-	Summary batchSummary `json:"summary" validate:"required"`
-} //	@name	BatchResult
-
-// batchItem is the answer to one record of a batch.
-type batchItem struct {
-	// Place in the request, from 0.
-	Index int `json:"index" example:"0" validate:"required"`
-	// HTTP status that this record alone would have got.
-	StatusCode int    `json:"status_code" example:"201" validate:"required"`
-	Status     string `json:"status" enums:"created,duplicate,quarantined,rejected" example:"created" validate:"required"`
-	// Id of the record, or of the quarantined item.
-	ID string `json:"id,omitempty" example:"019aab1c-7d20-8c11-9e02-3f5a6b7c8d9e" format:"uuid"`
-	// Why it was not accepted.
-	Error *problemDocument `json:"error,omitempty"`
-} //	@name	BatchItem
-
-// batchSummary counts the outcomes of a batch.
-type batchSummary struct {
-	Created     int `json:"created" example:"1" validate:"required"`
-	Duplicate   int `json:"duplicate" example:"0" validate:"required"`
-	Quarantined int `json:"quarantined" example:"0" validate:"required"`
-	Rejected    int `json:"rejected" example:"0" validate:"required"`
-} //	@name	BatchSummary
+// Decoder reads the bodies of POST /data: one record at once, of many some at a
+// time.
+type Decoder interface {
+	DecodeOne(src ingest.Source, body []byte, rec *mes.Record)
+	Open(src ingest.Source, body []byte) (*ingest.Batch, *mes.Error)
+}
 
 // reading documents the body of POST /data; ingest decodes it.
 type reading struct {
@@ -98,36 +77,58 @@ func (a *API) postData(c echo.Context) error {
 	if err := noQuery(c); err != nil {
 		return err
 	}
-	idempotencyKey, err := idempotencyKeyOf(c.Request())
-	if err != nil {
+	p := posted{exchange: exchangeOf(c)}
+	var err error
+	if p.idempotencyKey, err = idempotencyKeyOf(c.Request()); err != nil {
 		return err
 	}
-	body, err := a.readBody(c)
-	if err != nil {
+	if p.body, err = a.readBody(c); err != nil {
 		return err
 	}
-	format, err := dataFormat(c.Request(), body)
-	if err != nil {
+	if p.format, err = dataFormat(c.Request(), p.body); err != nil {
 		return err
 	}
-	key := keyOf(c)
-	records := a.deps.Decoder.Decode(a.source(key, format), body)
-	if fault := wholeFault(records, body, format); fault != nil {
-		return fault
+	if isBatch(p.body, p.format) {
+		return a.postBatch(c, &p)
 	}
-	a.keepToLimit(records, key)
-	setIdempotency(records, key, idempotencyKey, body)
-	receipts, err := a.deps.Ingester.Ingest(c.Request().Context(), records)
+	return a.postOne(c, &p)
+}
+
+// posted is a request to store data.
+type posted struct {
+	*exchange
+	idempotencyKey string
+	body           []byte
+	format         ingest.Format
+	bodySum        [32]byte
+}
+
+func (a *API) postOne(c echo.Context, p *posted) error {
+	record := p.record
+	p.record = nil
+	if record == nil {
+		record = new([1]mes.Record)
+	}
+	a.deps.Decoder.DecodeOne(a.source(p), p.body, &record[0])
+	receipts, err := a.ingest(c, p, a.deps.Ingester, record[:], 0)
 	if err != nil {
-		return err
+		return err // the record and the body may still be on their way
 	}
-	if len(receipts) != len(records) {
-		return mes.Wrap(mes.CodeInternal, fmt.Errorf("%d receipts for %d records", len(receipts), len(records)), "receipts are missing")
+	p.record = record
+	p.doneWithBody(p.body)
+	return p.answerOne(c, &record[0], receipts[0])
+}
+
+// ingest stores some of the records of a request; first is the place of the first
+// in it.
+func (a *API) ingest(c echo.Context, p *posted, to ingest.Ingester, records []mes.Record, first int) ([]mes.Receipt, error) {
+	a.keepToLimit(records, &p.key)
+	p.setIdempotency(records, first)
+	receipts, err := to.Ingest(c.Request().Context(), records)
+	if err == nil && len(receipts) != len(records) {
+		err = mes.Wrap(mes.CodeInternal, fmt.Errorf("%d receipts for %d records", len(receipts), len(records)), "receipts are missing")
 	}
-	if !isBatch(body, format) {
-		return answerOne(c, records[0], receipts[0])
-	}
-	return answerBatch(c, receipts)
+	return receipts, err
 }
 
 // form is the media type that curl -d sends unless told otherwise.
@@ -155,12 +156,12 @@ func looksLikeJSON(body []byte) bool {
 	return bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("["))
 }
 
-func (a *API) source(key *mes.APIKey, format ingest.Format) ingest.Source {
+func (a *API) source(p *posted) ingest.Source {
 	return ingest.Source{
 		Origin: mes.Origin{
-			Door: mes.DoorREST, Connection: key.ID.String(), Address: "/data", Format: string(format),
+			Door: mes.DoorREST, Connection: p.keyID(), Address: "/data", Format: string(p.format),
 		},
-		SiteID:     a.homeSite(key),
+		SiteID:     a.homeSite(&p.key),
 		ReceivedAt: a.deps.Clock(),
 		Answerable: true,
 	}
@@ -173,25 +174,6 @@ func isBatch(body []byte, format ingest.Format) bool {
 // withoutMark leaves out a byte order mark and white space at the beginning.
 func withoutMark(body []byte) []byte {
 	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), " \t\r\n")
-}
-
-// wholeFault returns the fault of a batch that can't be read as one. Its sender
-// gets it, and nothing goes to quarantine.
-func wholeFault(records []mes.Record, body []byte, format ingest.Format) error {
-	if len(records) == 0 {
-		return mes.Errorf(mes.CodeInvalid, "the batch is empty; send at least one record")
-	}
-	if len(records) > 1 || records[0].Fault == nil || !isBatch(body, format) {
-		return nil
-	}
-	whole := len(withoutMark(records[0].Payload)) == len(withoutMark(body))
-	if format == ingest.FormatNDJSON {
-		whole = whole && (records[0].Fault.Code == mes.CodeTooLarge || len(withoutMark(body)) == 0)
-	}
-	if whole {
-		return records[0].Fault
-	}
-	return nil
 }
 
 // keepToLimit faults records of sites and machines that the key is not bound to.
@@ -210,7 +192,7 @@ func (a *API) keepToLimit(records []mes.Record, key *mes.APIKey) {
 }
 
 func idempotencyKeyOf(r *http.Request) (string, error) {
-	list := r.Header.Values(headerIdempotency)
+	list := r.Header[headerIdempotency]
 	if len(list) == 0 {
 		return "", nil
 	}
@@ -221,69 +203,55 @@ func idempotencyKeyOf(r *http.Request) (string, error) {
 	return key, nil
 }
 
-func setIdempotency(records []mes.Record, key *mes.APIKey, header string, body []byte) {
-	if header == "" {
+// setIdempotency gives each record the caller's key of the request, with its place
+// in it.
+func (p *posted) setIdempotency(records []mes.Record, first int) {
+	if p.idempotencyKey == "" {
 		return
 	}
-	sum := sha256.Sum256(body)
+	if first == 0 {
+		p.bodySum = sha256.Sum256(p.body)
+	}
 	for i := range records {
-		records[i].Idempotency = &mes.Idempotency{Key: fmt.Sprintf("%s/%s#%d", key.ID, header, i), Body: sum}
+		records[i].Idempotency = &mes.Idempotency{Key: fmt.Sprintf("%s/%s#%d", p.keyID(), p.idempotencyKey, first+i), Body: p.bodySum}
 	}
 }
 
-func answerOne(c echo.Context, r mes.Record, receipt mes.Receipt) error {
+// answerOne answers with what stored describes.
+func (x *exchange) answerOne(c echo.Context, r *mes.Record, receipt mes.Receipt) error {
 	if receipt.Fault != nil {
 		return receipt.Fault
 	}
-	answer := stored{ID: receipt.ID.String(), Status: string(receipt.Status), SiteID: r.SiteID, MachineID: r.MachineID}
+	location := string(receipt.ID.Append(append(x.text[:0], "/data/"...)))
+	b := append(x.text[:0], `{"id":"`...)
+	b = append(b, location[len("/data/"):]...)
+	b = append(b, `","status":"`...)
+	b = append(b, receipt.Status...)
+	b = append(b, `","site_id":`...)
+	b = mes.String(r.SiteID).AppendJSON(b)
+	b = append(b, `,"machine_id":`...)
+	b = mes.String(r.MachineID).AppendJSON(b)
 	if receipt.ID == r.ID && !r.Time.IsZero() {
-		t := r.Time.UTC()
-		answer.Timestamp = &t
+		b = append(b, `,"timestamp":"`...)
+		b = r.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+		b = append(b, '"')
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/data/"+answer.ID)
-	return c.JSON(statusOfReceipt(receipt), answer)
+	x.text = append(b, '}', '\n')
+	c.Response().Header()[echo.HeaderLocation] = []string{location}
+	return x.sendJSON(c, statusOfReceipt(receipt), x.text)
 }
 
-func answerBatch(c echo.Context, receipts []mes.Receipt) error {
-	result := newBatchResult(receipts)
-	status := http.StatusMultiStatus
-	switch len(receipts) {
-	case result.Summary.Created:
-		status = http.StatusCreated
-	case result.Summary.Duplicate:
-		status = http.StatusOK
+// sendJSON sends a whole answer.
+func (x *exchange) sendJSON(c echo.Context, status int, body []byte) error {
+	if len(body) < compressFrom {
+		x.plain()
+		// The same for every caller, and so with few enough headers for a small map.
+		delete(c.Response().Header(), echo.HeaderVary)
 	}
-	return c.JSON(status, result)
-}
-
-func newBatchResult(receipts []mes.Receipt) batchResult {
-	result := batchResult{Items: make([]batchItem, len(receipts))}
-	for i, receipt := range receipts {
-		item := batchItem{Index: i, StatusCode: statusOfReceipt(receipt), Status: string(receipt.Status)}
-		if !receipt.ID.IsZero() {
-			item.ID = receipt.ID.String()
-		}
-		if receipt.Fault != nil {
-			doc := problemOf(receipt.Fault)
-			item.Error = &doc
-		}
-		result.Items[i] = item
-		result.Summary.count(receipt.Status)
-	}
-	return result
-}
-
-func (s *batchSummary) count(status mes.ReceiptStatus) {
-	switch status {
-	case mes.ReceiptCreated:
-		s.Created++
-	case mes.ReceiptDuplicate:
-		s.Duplicate++
-	case mes.ReceiptQuarantined:
-		s.Quarantined++
-	case mes.ReceiptRejected:
-		s.Rejected++
-	}
+	c.Response().Header()[echo.HeaderContentType] = jsonType
+	c.Response().WriteHeader(status)
+	_, err := c.Response().Write(body)
+	return err
 }
 
 func statusOfReceipt(r mes.Receipt) int {

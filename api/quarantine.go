@@ -236,7 +236,7 @@ func (a *API) replayQuarantined(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, newBatchResult(receipts))
+	return sendBatch(c, http.StatusOK, receipts)
 }
 
 func (r replayRequest) replay(id mes.ID, key *mes.APIKey) (ingest.Replay, error) {

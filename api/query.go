@@ -161,6 +161,9 @@ func (q *query) err() error {
 
 // noQuery refuses parameters on routes that have none.
 func noQuery(c echo.Context) error {
+	if c.Request().URL.RawQuery == "" {
+		return nil
+	}
 	for name := range newQuery(c).values {
 		return invalidParameter(name, "is not a parameter of this route, which has none")
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -14,12 +15,15 @@ import (
 	"plantgate/internal/mes"
 )
 
-// Deps are what the HTTP interface calls. All are required but Clock, Logger,
-// Registerer, Gatherer and Adapters.
+// Deps are what the HTTP interface calls. All are required but Patient, Clock,
+// Logger, Registerer, Gatherer and Adapters.
 type Deps struct {
-	Auth       Authenticator
-	Decoder    ingest.Decoder
-	Ingester   ingest.Ingester
+	Auth     Authenticator
+	Decoder  Decoder
+	Ingester ingest.Ingester
+	// Patient waits for room, for the later parts of a batch whose first was taken;
+	// it is Ingester where it is nil.
+	Patient    ingest.Ingester
 	Quarantine Quarantine
 	Store      Store
 	Series     SeriesReader
@@ -66,6 +70,11 @@ type API struct {
 	limiter  *limiter
 	metrics  *requestMetrics
 	bodies   budget
+	// Memory that is used again.
+	exchanges sync.Pool // of *exchange
+	zips      sync.Pool // of *gzip.Writer
+	unzips    sync.Pool // of *unzipper
+
 	stopping chan struct{}
 }
 
@@ -138,6 +147,9 @@ func New(deps Deps, settings Settings) (*API, error) {
 	if deps.Adapters == nil {
 		deps.Adapters = func() []mes.AdapterStatus { return nil }
 	}
+	if deps.Patient == nil {
+		deps.Patient = deps.Ingester
+	}
 	if deps.Gatherer == nil {
 		deps.Gatherer = prometheus.NewRegistry()
 	}
@@ -156,7 +168,8 @@ func New(deps Deps, settings Settings) (*API, error) {
 	}
 	a.configure()
 	for _, r := range a.routes() {
-		a.echo.Add(r.method, r.path, r.handler, wholeSegments, a.require(r.scope), a.boundBody(r.body))
+		// Put together once; echo would do it for every request.
+		a.echo.Add(r.method, r.path, wholeSegments(r.path, a.require(r.scope, a.boundBody(r.body, r.handler))))
 	}
 	if err := a.addLivePageFiles(); err != nil {
 		return nil, fmt.Errorf("live page: %w", err)
@@ -164,17 +177,13 @@ func New(deps Deps, settings Settings) (*API, error) {
 	return a, nil
 }
 
-// configure sets what holds for every request, known route or not.
+// configure sets up echo, of which the router and the contexts are used.
 func (a *API) configure() {
 	e := a.echo
 	e.HTTPErrorHandler = a.answerError
 	e.IPExtractor = clientAddress(a.settings.TrustedProxies)
 	e.HideBanner, e.HidePort = true, true
-	e.Use(a.requestID, a.observe, securityHeaders, a.recoverPanic, allowHead, compress())
 }
-
-// ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, headAsGet(r)) }
 
 // Routes lists every route there is.
 func (a *API) Routes() []*echo.Route { return a.echo.Routes() }

@@ -20,6 +20,15 @@ const (
 	maxHeader     = 64 << 10
 )
 
+// Limits of an HTTP/2 connection. What its streams have sent and no handler has read
+// yet is in memory beside the bodies, and bounded by the receive buffers.
+const (
+	maxStreams       = 250
+	connectionBuffer = 1 << 20
+	streamBuffer     = 256 << 10
+	maxFrame         = 64 << 10
+)
+
 // Server serves the HTTP interface on a listener.
 type Server struct {
 	api         *API
@@ -42,6 +51,12 @@ func NewServer(a *API, tlsConfig *tls.Config, stopTimeout time.Duration) *Server
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: connectionBuffer,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			MaxReadFrameSize:              maxFrame,
+		},
 		// What clients do wrong in a handshake is no error of the server's.
 		ErrorLog:  slog.NewLogLogger(a.deps.Logger.Handler(), slog.LevelDebug),
 		ConnState: s.watch,

@@ -32,7 +32,7 @@ type App struct {
 	storage *Storage
 	ingest  *ingest.Service
 	rollup  *series.Rollup
-	decoder ingest.Decoder
+	decoder *ingest.JSONDecoder
 	broker  *broker.Broker
 	// adapters are the connections to the floor.
 	adapters []adapter
@@ -161,8 +161,8 @@ func (a *App) openHTTP(version string) error {
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
 	registry := newRegistry(a.ingest, a.statuses)
 	handler, err := api.New(api.Deps{
-		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Quarantine: a.ingest, Store: a.storage.Store,
-		Series:   series.NewReader(a.storage),
+		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
+		Store: a.storage.Store, Series: series.NewReader(a.storage),
 		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {

@@ -33,7 +33,7 @@ func (s *Service) Authenticate(ctx context.Context, text string) (mes.APIKey, er
 	if text == "" || len(text) > maxKeyLength {
 		return mes.APIKey{}, errRefused()
 	}
-	hash := sha256.Sum256([]byte(text))
+	hash := hashOf(text)
 	if s.bootstrap != nil && sameHash(s.bootstrap.hash, hash) {
 		return s.bootstrap.key, nil
 	}
@@ -70,6 +70,12 @@ func (s *Service) lookUp(ctx context.Context, prefix string, hash [32]byte) (*me
 	return &key, nil
 }
 
+// hashOf is the SHA-256 of a key, which has at most maxKeyLength bytes.
+func hashOf(key string) [32]byte {
+	var b [maxKeyLength]byte
+	return sha256.Sum256(b[:copy(b[:], key)])
+}
+
 func sameHash(a, b [32]byte) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
 
 func errRefused() *mes.Error {
@@ -79,7 +85,7 @@ func errRefused() *mes.Error {
 // cache remembers answers of the store for a short time. It is keyed by the
 // hash, so that no key's text stays in memory.
 type cache struct {
-	mu      sync.Mutex
+	mu      sync.RWMutex
 	found   map[[32]byte]cached
 	refused map[[32]byte]cached
 }
@@ -95,14 +101,16 @@ func newCache() *cache {
 
 // get returns the key, or nil for a refusal, and whether anything is known.
 func (c *cache) get(hash [32]byte, now time.Time) (*mes.APIKey, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, m := range []map[[32]byte]cached{c.found, c.refused} {
-		if e, ok := m[hash]; ok && now.Before(e.until) {
-			return e.key, true
-		}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.found[hash]
+	if !ok || !now.Before(e.until) {
+		e, ok = c.refused[hash]
 	}
-	return nil, false
+	if !ok || !now.Before(e.until) {
+		return nil, false
+	}
+	return e.key, true
 }
 
 func (c *cache) put(hash [32]byte, key *mes.APIKey, now time.Time) {

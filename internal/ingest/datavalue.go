@@ -64,7 +64,7 @@ func (b *builder) dataValue(n node) {
 		b.fault("", "the value has no form as a signal; replay it with a payload that has")
 		return
 	}
-	b.reserved(n, b.utcZone)
+	b.reserved(n, utcTime)
 	if m, ok := n.member("timestamp_origin"); ok && m.text == string(mes.TimeServer) && !b.rec.Time.IsZero() {
 		b.rec.TimeOrigin = mes.TimeServer
 	}
@@ -90,22 +90,22 @@ func (b *builder) dataValue(n node) {
 		}
 	}
 	for i, s := range signals.items {
-		b.dataValueSignal("/signals/"+strconv.Itoa(i), s)
+		b.dataValueSignal(&place{&place{name: "signals"}, strconv.Itoa(i)}, s)
 	}
 }
 
-func (b *builder) dataValueSignal(pointer string, n node) {
+func (b *builder) dataValueSignal(at *place, n node) {
 	var name, unit string
 	if m, ok := n.member("name"); ok {
-		b.text(pointer+"/name", m, &name)
+		b.text((&place{at, "name"}).pointer(), m, &name)
 	}
 	if m, ok := n.member("unit"); ok {
-		b.text(pointer+"/unit", m, &unit)
+		b.text((&place{at, "unit"}).pointer(), m, &unit)
 	}
 	value, ok := n.member("value")
 	if name == "" || !ok {
-		b.fault(pointer, "must be an object with name and value")
+		b.fault(at.pointer(), "must be an object with name and value")
 		return
 	}
-	b.signals(name, pointer+"/value", value, unit)
+	b.signals(name, at, "value", value, unit)
 }

@@ -2,10 +2,7 @@ package ingest
 
 import (
 	"bytes"
-	"errors"
-	"io"
-
-	"github.com/go-json-experiment/json/jsontext"
+	"sync"
 
 	"plantgate/internal/mes"
 )
@@ -36,125 +33,68 @@ type Limits struct {
 
 // JSONDecoder reads the payload shapes of docs/payloads.md.
 type JSONDecoder struct {
-	limits Limits
-	sites  *Sites
+	limits  Limits
+	sites   *Sites
+	readers sync.Pool // of *reader
 }
 
 // NewDecoder returns a decoder of every built-in format.
 func NewDecoder(limits Limits, sites *Sites) *JSONDecoder {
-	return &JSONDecoder{limits: limits, sites: sites}
+	return &JSONDecoder{limits: limits, sites: sites, readers: sync.Pool{New: func() any { return new(reader) }}}
 }
-
-// maxBatchSignals bounds the signals of all records of a batch, since the writer,
-// and everybody who waits for it, is busy with each of them.
-const maxBatchSignals = 200_000
 
 var utf8BOM = []byte{0xef, 0xbb, 0xbf}
 
 // Decode turns the bytes of a message, or of an array or lines of messages,
 // into records in their order. See Decoder.
 func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
+	if !isBatch(&src, body) {
+		records := make([]mes.Record, 1)
+		d.DecodeOne(src, body, &records[0])
+		return records
+	}
+	batch, fault := d.Open(src, body)
+	if fault != nil {
+		src = sourceOfBatch(src)
+		return []mes.Record{faulty(&src, bytes.TrimPrefix(body, utf8BOM), fault)}
+	}
+	records := make([]mes.Record, batch.Len())
+	return records[:batch.Next(records)]
+}
+
+// DecodeOne makes a record of the bytes of one message. Like Decode, it never
+// fails.
+func (d *JSONDecoder) DecodeOne(src Source, body []byte, rec *mes.Record) {
+	src = withZoneName(src)
+	r := d.readers.Get().(*reader)
+	d.decodeOne(r, &src, bytes.TrimPrefix(body, utf8BOM), rec)
+	d.readers.Put(r)
+}
+
+// withZoneName notes the zone that the binding sets, for a replay.
+func withZoneName(src Source) Source {
 	if src.Zone != nil {
 		src.Origin.TimeZone = src.Zone.String()
 	}
-	body = bytes.TrimPrefix(body, utf8BOM)
-	if Format(src.Origin.Format) == FormatNDJSON {
-		return d.decodeLines(src, body)
-	}
-	trimmed := bytes.TrimLeft(body, " \t\r\n")
-	if len(trimmed) > 0 && trimmed[0] == '[' {
-		return d.decodeArray(src, body)
-	}
-	return []mes.Record{d.decodeOne(src, body)}
+	return src
 }
 
-func (d *JSONDecoder) decodeLines(src Source, body []byte) []mes.Record {
-	src.Answerable = false
-	src.Origin.Format = string(FormatAuto)
-	var batch gathered
-	for line := range bytes.Lines(body) {
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			continue
-		}
-		if fault := d.add(&batch, src, line); fault != nil {
-			return []mes.Record{faulty(src, body, fault)}
-		}
-	}
-	if len(batch.records) == 0 {
-		return []mes.Record{faulty(src, body, mes.Errorf(mes.CodeMalformed, "the body has no line with a message"))}
-	}
-	return batch.records
+// isBatch tells whether the body is an array or lines of messages.
+func isBatch(src *Source, body []byte) bool {
+	start := bytes.TrimLeft(bytes.TrimPrefix(body, utf8BOM), " \t\r\n")
+	return Format(src.Origin.Format) == FormatNDJSON || len(start) > 0 && start[0] == '['
 }
 
-// decodeArray reads each element by itself, so that a bad one does not spoil
-// the rest. An array whose end can't be found is bad as a whole.
-func (d *JSONDecoder) decodeArray(src Source, body []byte) []mes.Record {
-	src.Answerable = false
-	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
-	whole := func(err error) []mes.Record { return []mes.Record{faulty(src, body, syntaxFault(body, err))} }
-	if _, err := dec.ReadToken(); err != nil {
-		return whole(err)
-	}
-	var batch gathered
-	for dec.PeekKind() != ']' {
-		raw, err := dec.ReadValue()
-		if err != nil {
-			return whole(err)
-		}
-		end := dec.InputOffset()
-		// The same bytes in the body, which outlive the next read.
-		if fault := d.add(&batch, src, body[end-int64(len(raw)):end:end]); fault != nil {
-			return []mes.Record{faulty(src, body, fault)}
-		}
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return whole(err)
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return whole(mes.Errorf(mes.CodeMalformed, "the message goes on after its array ends at byte %d", dec.InputOffset()))
-	}
-	if len(batch.records) == 0 {
-		return whole(mes.Errorf(mes.CodeInvalid, "the array is empty; send at least one record"))
-	}
-	return batch.records
-}
-
-// gathered are the records of a batch so far.
-type gathered struct {
-	records []mes.Record
-	signals int
-}
-
-// add decodes one more message of a batch. It returns the fault of the whole
-// batch once it holds too much.
-func (d *JSONDecoder) add(batch *gathered, src Source, raw []byte) *mes.Error {
-	if len(batch.records) == d.limits.MaxBatch {
-		return mes.Errorf(mes.CodeTooLarge, "a batch has at most %d records", d.limits.MaxBatch)
-	}
-	rec := d.decodeOne(src, raw)
-	batch.records = append(batch.records, rec)
-	if batch.signals += len(rec.Signals); batch.signals > maxBatchSignals {
-		return mes.Errorf(mes.CodeTooLarge, "the records of a batch have at most %d signals together", maxBatchSignals)
-	}
-	return nil
-}
-
-func (d *JSONDecoder) decodeOne(src Source, raw []byte) mes.Record {
-	if len(raw) > d.limits.MaxRecord {
-		return faulty(src, raw, mes.Errorf(mes.CodeTooLarge, "a record has at most %d bytes, not %d", d.limits.MaxRecord, len(raw)))
-	}
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return faulty(src, raw, mes.Errorf(mes.CodeMalformed, "the message is empty"))
-	}
-	n, fault := parseJSON(raw, d.limits.MaxDepth)
+// decodeOne makes a record of one message.
+func (d *JSONDecoder) decodeOne(r *reader, src *Source, raw []byte, rec *mes.Record) {
+	defer r.forget()
+	n, fault := d.parse(r, raw)
 	if fault != nil {
-		return faulty(src, raw, fault)
+		*rec = faulty(src, raw, fault)
+		return
 	}
-	if n.kind != '{' {
-		return faulty(src, raw, mes.Errorf(mes.CodeInvalid, "a message is a JSON object, not %s", n.kindName()))
-	}
-	b := newBuilder(d.sites, src, raw)
+	b := builder{sites: d.sites, src: *src, raw: raw, rec: rec}
+	b.start()
 	switch format(src, n) {
 	case FormatEnvelope:
 		b.envelope(n)
@@ -167,12 +107,37 @@ func (d *JSONDecoder) decodeOne(src Source, raw []byte) mes.Record {
 	default:
 		b.flat(n)
 	}
-	return b.record()
+	b.finish()
+}
+
+func (d *JSONDecoder) tooLarge(raw []byte) *mes.Error {
+	return mes.Errorf(mes.CodeTooLarge, "a record has at most %d bytes, not %d", d.limits.MaxRecord, len(raw))
+}
+
+// parse reads the object that a message is.
+func (d *JSONDecoder) parse(r *reader, raw []byte) (node, *mes.Error) {
+	if len(raw) > d.limits.MaxRecord {
+		return node{}, d.tooLarge(raw)
+	}
+	n, ok := r.read(string(raw), d.limits.MaxDepth)
+	if !ok {
+		if len(bytes.TrimSpace(raw)) == 0 {
+			return node{}, mes.Errorf(mes.CodeMalformed, "the message is empty")
+		}
+		var fault *mes.Error
+		if n, fault = parseJSON(raw, d.limits.MaxDepth); fault != nil {
+			return node{}, fault
+		}
+	}
+	if n.kind != '{' {
+		return node{}, mes.Errorf(mes.CodeInvalid, "a message is a JSON object, not %s", n.kindName())
+	}
+	return n, nil
 }
 
 // format tells the shape of a message. An object that names its machine is
 // flat, whatever else it holds.
-func format(src Source, n node) Format {
+func format(src *Source, n node) Format {
 	switch f := Format(src.Origin.Format); {
 	case f == FormatDataValue && !n.has("signals") && !n.has("node_id"):
 		// A correction by hand, in any of the other shapes.
@@ -194,7 +159,7 @@ func format(src Source, n node) Format {
 }
 
 // faulty is a message that can't be read: what the door knew, its bytes, and why.
-func faulty(src Source, raw []byte, fault *mes.Error) mes.Record {
+func faulty(src *Source, raw []byte, fault *mes.Error) mes.Record {
 	return mes.Record{
 		SiteID: src.SiteID, MachineID: src.MachineID, DataType: src.DataType,
 		TimeOrigin: mes.TimeReceipt, ReceivedAt: src.ReceivedAt,

@@ -17,6 +17,9 @@ import (
 // Ingester accepts machine data. It returns after the commit: a nil error means
 // that every receipt is final. An error means that nothing of the batch is known
 // to be stored, and that the same batch may be sent again without harm.
+//
+// After a nil error the records, and the bytes that they refer to, are the caller's
+// again. After an error they may still be on their way: they must not be changed.
 type Ingester interface {
 	Ingest(ctx context.Context, batch []mes.Record) ([]mes.Receipt, error)
 }

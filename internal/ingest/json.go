@@ -28,7 +28,8 @@ type member struct {
 }
 
 // parseJSON reads exactly one JSON value. It refuses duplicate members, invalid
-// UTF-8, trailing bytes and nesting deeper than maxDepth.
+// UTF-8, trailing bytes and nesting deeper than maxDepth. It is for messages that a
+// reader does not take, and says what is wrong with them.
 func parseJSON(raw []byte, maxDepth int) (node, *mes.Error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(raw))
 	p := parser{dec: dec, maxDepth: maxDepth}

@@ -10,42 +10,57 @@ import (
 	"plantgate/internal/mes"
 )
 
-// builder gathers one record and every fault of its message.
+// builder makes a record of a message, and gathers every fault of it.
 type builder struct {
 	sites  *Sites
 	src    Source
 	raw    []byte
-	rec    mes.Record
+	rec    *mes.Record
 	faults []mes.FieldError
+	// expected is about how many signals there are.
+	expected int
 	// machinePointer is where the shape keeps the machine's id.
 	machinePointer string
 }
 
-func newBuilder(sites *Sites, src Source, raw []byte) *builder {
-	b := &builder{sites: sites, src: src, raw: raw, machinePointer: "/machine_id"}
-	b.rec = mes.Record{
-		SiteID: src.SiteID, MachineID: src.MachineID, DataType: src.DataType,
-		TimeOrigin: mes.TimeReceipt, ReceivedAt: src.ReceivedAt,
-		Origin: src.Origin, Payload: raw, Answerable: src.Answerable,
+// start sets what the door knew.
+func (b *builder) start() {
+	b.machinePointer = "/machine_id"
+	*b.rec = mes.Record{
+		SiteID: b.src.SiteID, MachineID: b.src.MachineID, DataType: b.src.DataType,
+		TimeOrigin: mes.TimeReceipt, ReceivedAt: b.src.ReceivedAt,
+		Origin: b.src.Origin, Payload: b.raw, Answerable: b.src.Answerable,
 	}
 	if b.rec.SiteID == "" {
-		b.rec.SiteID = sites.Default
+		b.rec.SiteID = b.sites.Default
 	}
 	if b.rec.DataType == "" {
 		b.rec.DataType = mes.Telemetry
 	}
-	if src.Retained {
+	if b.src.Retained {
 		b.rec.Flags = append(b.rec.Flags, mes.FlagRetained)
 	}
-	return b
+}
+
+// place is an object in the message. Its pointer is only written for a fault.
+type place struct {
+	in   *place // nil is the message itself
+	name string
+}
+
+func (p *place) pointer() string {
+	if p == nil {
+		return ""
+	}
+	return p.in.pointer() + mes.Pointer(p.name)
 }
 
 func (b *builder) fault(pointer, format string, args ...any) {
 	b.faults = append(b.faults, mes.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
-// record finishes the message: its signals sorted and checked, or its fault.
-func (b *builder) record() mes.Record {
+// finish makes the record whole: its signals sorted and checked, or its fault.
+func (b *builder) finish() {
 	b.rec.SortSignals()
 	for i := 1; i < len(b.rec.Signals); i++ {
 		if b.rec.Signals[i].Name == b.rec.Signals[i-1].Name {
@@ -56,9 +71,9 @@ func (b *builder) record() mes.Record {
 		b.addUnreported(invalid.Fields)
 	}
 	if fault := mes.Invalid(b.faults); fault != nil {
-		return faulty(b.named(), b.raw, fault)
+		src := b.named()
+		*b.rec = faulty(&src, b.raw, fault)
 	}
-	return b.rec
 }
 
 // named is the source with the site and the machine that a faulty message names,
@@ -95,12 +110,9 @@ func (b *builder) addUnreported(fields []mes.FieldError) {
 
 // flat reads contract 1: reserved members, and every other one is a signal.
 func (b *builder) flat(n node) {
-	b.reserved(n, b.localZone)
-	for _, m := range n.members {
-		if !isReserved(m.name) {
-			b.signals(m.name, mes.Pointer(m.name), m.value, "")
-		}
-	}
+	b.reserved(n, localTime)
+	b.expected = countSignals(n)
+	b.others(n)
 }
 
 // envelope reads contract 2: {"DataType": …, "Payload": {"MachineID", "Value", "Unit"}}.
@@ -108,12 +120,12 @@ func (b *builder) flat(n node) {
 func (b *builder) envelope(n node) {
 	b.machinePointer = "/Payload/MachineID"
 	dataType, _ := n.member("DataType")
-	prefix := "production"
+	value := "production.value"
 	switch {
 	case dataType.kind == '"' && dataType.text == string(mes.Production):
 		b.rec.DataType = mes.Production
 	case dataType.kind == '"' && dataType.text == string(mes.Quality):
-		b.rec.DataType, prefix = mes.Quality, "quality"
+		b.rec.DataType, value = mes.Quality, "quality.value"
 	default:
 		b.fault("/DataType", "must be Production or Quality")
 	}
@@ -122,35 +134,38 @@ func (b *builder) envelope(n node) {
 		b.fault("/Payload", "must be an object with MachineID and Value")
 		return
 	}
-	b.envelopePayload(prefix, payload)
+	b.envelopePayload(value, payload)
 	for _, m := range n.members {
 		switch m.name {
 		case "DataType", "Payload":
 		case "Timestamp":
-			b.time("/Timestamp", m.value, b.localZone)
+			b.time("/Timestamp", m.value, localTime)
 		default:
-			b.signals(m.name, mes.Pointer(m.name), m.value, "")
+			b.signals(m.name, nil, m.name, m.value, "")
 		}
 	}
 }
 
-func (b *builder) envelopePayload(prefix string, payload node) {
+// envelopePayload reads the Payload; value is the name of its signal Value, and
+// what comes before the dot that of the others.
+func (b *builder) envelopePayload(value string, payload node) {
+	prefix, _, _ := strings.Cut(value, ".")
+	in := &place{name: "Payload"}
 	var unit string
 	if m, ok := payload.member("Unit"); ok {
 		b.text("/Payload/Unit", m, &unit)
 	}
 	for _, m := range payload.members {
-		pointer := "/Payload" + mes.Pointer(m.name)
 		switch m.name {
 		case "MachineID":
-			b.machine(pointer, m.value)
+			b.machine(b.machinePointer, m.value)
 		case "Timestamp":
-			b.time(pointer, m.value, b.localZone)
+			b.time("/Payload/Timestamp", m.value, localTime)
 		case "Unit":
 		case "Value":
-			b.signals(prefix+".value", pointer, m.value, unit)
+			b.signals(value, in, m.name, m.value, unit)
 		default:
-			b.signals(prefix+"."+m.name, pointer, m.value, "")
+			b.signals(prefix+"."+m.name, in, m.name, m.value, "")
 		}
 	}
 	if v, ok := payload.member("Value"); !ok || v.kind == '{' {
@@ -162,13 +177,15 @@ func (b *builder) envelopePayload(prefix string, payload node) {
 // offset in UTC, belongs to what changed.
 func (b *builder) snapshot(n node) {
 	b.rec.Snapshot = true
-	b.reserved(n, b.utcZone)
+	b.reserved(n, utcTime)
 	variables, ok := n.member("variables")
 	if !ok || variables.kind != '{' {
 		b.fault("/variables", "must be an object of names and values")
 	}
+	in := &place{name: "variables"}
+	b.expected = len(variables.members)
 	for _, m := range variables.members {
-		b.signals(m.name, "/variables"+mes.Pointer(m.name), m.value, "")
+		b.signals(m.name, in, m.name, m.value, "")
 	}
 	b.others(n, "variables")
 }
@@ -176,7 +193,7 @@ func (b *builder) snapshot(n node) {
 // singleValue reads the one-variable shape of contract 3. The signal's name is
 // the last part of the node id.
 func (b *builder) singleValue(n node) {
-	b.reserved(n, b.utcZone)
+	b.reserved(n, utcTime)
 	id, _ := n.member("node_id")
 	value, ok := n.member("value")
 	switch {
@@ -185,7 +202,7 @@ func (b *builder) singleValue(n node) {
 	case !ok:
 		b.fault("/value", "is required")
 	default:
-		b.signals(mes.NodeName(id.text), "/value", value, "")
+		b.signals(mes.NodeName(id.text), nil, "value", value, "")
 	}
 	b.others(n, "node_id", "value")
 }
@@ -194,9 +211,20 @@ func (b *builder) singleValue(n node) {
 func (b *builder) others(n node, known ...string) {
 	for _, m := range n.members {
 		if !isReserved(m.name) && !slices.Contains(known, m.name) {
-			b.signals(m.name, mes.Pointer(m.name), m.value, "")
+			b.signals(m.name, nil, m.name, m.value, "")
 		}
 	}
+}
+
+// countSignals is how many members are signals, those of objects not counted.
+func countSignals(n node) int {
+	count := 0
+	for i := range n.members {
+		if !isReserved(n.members[i].name) {
+			count++
+		}
+	}
+	return count
 }
 
 func isReserved(name string) bool {
@@ -209,7 +237,7 @@ func isReserved(name string) bool {
 
 // reserved reads the members that are not signals. The site comes first: the
 // zone of the time depends on it.
-func (b *builder) reserved(n node, zone func() *time.Location) {
+func (b *builder) reserved(n node, zone zoneRule) {
 	if m, ok := n.member("site_id"); ok {
 		b.text("/site_id", m, &b.rec.SiteID)
 	}
@@ -275,11 +303,11 @@ func (b *builder) sequence(pointer string, n node) {
 }
 
 // time reads the source time. Null and the text None mean that there is none.
-func (b *builder) time(pointer string, n node, zone func() *time.Location) {
+func (b *builder) time(pointer string, n node, rule zoneRule) {
 	if n.kind == 'n' || n.kind == '"' && n.text == "None" {
 		return
 	}
-	z := zone()
+	z := b.zone(rule)
 	if z == nil {
 		b.fault("/site_id", "unknown site %q", b.rec.SiteID)
 		return
@@ -295,39 +323,53 @@ func (b *builder) time(pointer string, n node, zone func() *time.Location) {
 	}
 }
 
-func (b *builder) localZone() *time.Location {
-	if b.src.Zone != nil {
+// zoneRule says what zone times without an offset are of, where the binding does
+// not say it.
+type zoneRule bool
+
+const (
+	localTime zoneRule = false // that of the site
+	utcTime   zoneRule = true
+)
+
+// zone returns nil if there is no such site.
+func (b *builder) zone(rule zoneRule) *time.Location {
+	switch {
+	case b.src.Zone != nil:
 		return b.src.Zone
+	case rule == utcTime:
+		return time.UTC
 	}
 	z, _ := b.sites.Zone(b.rec.SiteID)
 	return z
 }
 
-func (b *builder) utcZone() *time.Location {
-	if b.src.Zone != nil {
-		return b.src.Zone
-	}
-	return time.UTC
-}
-
-// signals adds the value, or, of an object, its members with dotted names.
-func (b *builder) signals(name, pointer string, n node, unit string) {
+// signals adds the value of a member, or, of an object, its members with dotted
+// names.
+func (b *builder) signals(name string, in *place, member string, n node, unit string) {
 	if n.kind == '{' {
-		if len(name) > mes.MaxSignalNameLength {
-			// Told once: in front of each of its members it would take up far more
-			// than the message.
-			b.fault(pointer, "the name of a signal has at most %d bytes, with those of the objects that it is in", mes.MaxSignalNameLength)
-			return
-		}
-		for _, m := range n.members {
-			b.signals(name+"."+m.name, pointer+mes.Pointer(m.name), m.value, unit)
-		}
+		b.nested(name, &place{in, member}, n, unit)
 		return
 	}
 	v, err := n.value()
 	if err != nil {
-		b.fault(pointer, "%s", err.Error())
+		b.fault((&place{in, member}).pointer(), "%s", err.Error())
 		return
 	}
+	if b.rec.Signals == nil {
+		b.rec.Signals = make([]mes.Signal, 0, b.expected)
+	}
 	b.rec.Signals = append(b.rec.Signals, mes.Signal{Name: name, Value: v, Unit: unit})
+}
+
+func (b *builder) nested(name string, in *place, n node, unit string) {
+	if len(name) > mes.MaxSignalNameLength {
+		// Told once: in front of each of its members it would take up far more
+		// than the message.
+		b.fault(in.pointer(), "the name of a signal has at most %d bytes, with those of the objects that it is in", mes.MaxSignalNameLength)
+		return
+	}
+	for _, m := range n.members {
+		b.signals(name+"."+m.name, in, m.name, m.value, unit)
+	}
 }

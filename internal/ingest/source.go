@@ -28,6 +28,9 @@ type Source struct {
 // Decoder turns the bytes of a message into records. It never fails: what can't
 // be read becomes a record with a fault, in its place, so that nothing that
 // came is lost. An implementation is pure but for looking up a site's zone.
+//
+// The texts of a record are parts of one copy of its message: who keeps one for
+// longer than the record clones it. The payload is that of the body itself.
 type Decoder interface {
 	Decode(src Source, body []byte) []mes.Record
 }

@@ -42,9 +42,94 @@ func parseTimestamp(n node, zone *time.Location, receivedAt time.Time) (instant,
 }
 
 func parseTimeText(text string, zone *time.Location, receivedAt time.Time) (instant, error) {
+	t, local, ok := plainTime(text)
+	if !ok {
+		var err error
+		if t, local, err = looseTime(text); err != nil {
+			return instant{}, err
+		}
+	}
+	if local {
+		return resolveLocal(t, zone, receivedAt)
+	}
+	return instant{time: t}, nil
+}
+
+// plainTime reads what nearly all machines send: date and time of day with or
+// without a fraction and an offset. What it does not take, looseTime may.
+func plainTime(s string) (t time.Time, local, ok bool) {
+	const dateAndTime = len("2006-01-02T15:04:05")
+	if len(s) < dateAndTime || s[4] != '-' || s[7] != '-' || s[10] != 'T' && s[10] != ' ' || s[13] != ':' || s[16] != ':' {
+		return time.Time{}, false, false
+	}
+	year, month, day := 100*digits(s[0:2])+digits(s[2:4]), digits(s[5:7]), digits(s[8:10])
+	hour, minute, second := digits(s[11:13]), digits(s[14:16]), digits(s[17:19])
+	micros, end := fraction(s, dateAndTime)
+	offset, local, ok := zoneOffset(s[end:])
+	if !ok || year < 1970 || month < 1 || hour < 0 || minute < 0 || second < 0 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false, false
+	}
+	t = time.Date(year, time.Month(month), day, hour, minute, second, micros*1000, time.UTC)
+	if t.Month() != time.Month(month) || t.Day() != day {
+		return time.Time{}, false, false // there is no such day
+	}
+	return t.Add(-offset), local, true
+}
+
+// digits returns the number that two digits make, or much less than 0.
+func digits(s string) int {
+	if s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9' {
+		return -1_000_000
+	}
+	return 10*int(s[0]-'0') + int(s[1]-'0')
+}
+
+// fraction returns the microseconds of a fraction of up to nine digits at at, and
+// where it ends: at at itself if there is none that it takes.
+func fraction(s string, at int) (micros, end int) {
+	if at == len(s) || s[at] != '.' {
+		return 0, at
+	}
+	end = scanDigits(s, at+1)
+	if n := end - at - 1; n < 1 || n > 9 {
+		return 0, at
+	}
+	for i := at + 1; i < at+7; i++ {
+		micros *= 10
+		if i < end {
+			micros += int(s[i] - '0')
+		}
+	}
+	return micros, end
+}
+
+// zoneOffset reads what stands behind the time of day: nothing, Z, or an offset in
+// hours and minutes.
+func zoneOffset(s string) (offset time.Duration, local, ok bool) {
+	switch {
+	case s == "":
+		return 0, true, true
+	case s == "Z":
+		return 0, false, true
+	case len(s) != len("+00:00") || s[0] != '+' && s[0] != '-' || s[3] != ':':
+		return 0, false, false
+	}
+	hours, minutes := digits(s[1:3]), digits(s[4:6])
+	if hours < 0 || minutes < 0 || hours > 23 || minutes > 59 {
+		return 0, false, false
+	}
+	offset = time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if s[0] == '-' {
+		offset = -offset
+	}
+	return offset, false, true
+}
+
+// looseTime reads a time in any of the ways that are understood.
+func looseTime(text string) (t time.Time, local bool, err error) {
 	s := strings.TrimSpace(text)
 	if len(s) > 64 {
-		return instant{}, fmt.Errorf("must be %s", timestampHelp)
+		return time.Time{}, false, fmt.Errorf("must be %s", timestampHelp)
 	}
 	s = strings.Replace(s, " UTC", "Z", 1)
 	if len(s) > 10 && (s[10] == ' ' || s[10] == 't') {
@@ -54,37 +139,44 @@ func parseTimeText(text string, zone *time.Location, receivedAt time.Time) (inst
 	s = strings.Replace(s, " +", "+", 1)
 	for _, layout := range offsetLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
-			return instant{time: mes.Micros(t)}, nil
+			return mes.Micros(t), false, nil
 		}
 	}
 	wall, err := time.ParseInLocation(localLayout, s, time.UTC)
 	if err != nil {
-		return instant{}, fmt.Errorf("must be %s, not %q", timestampHelp, text)
+		return time.Time{}, false, fmt.Errorf("must be %s, not %q", timestampHelp, text)
 	}
-	return resolveLocal(mes.Micros(wall), zone, receivedAt)
+	return mes.Micros(wall), true, nil
 }
 
 // resolveLocal finds the instants at which clocks of the zone show wall.
 func resolveLocal(wall time.Time, zone *time.Location, receivedAt time.Time) (instant, error) {
-	var found []time.Time
-	for _, probe := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
-		_, offset := wall.Add(probe).In(zone).Zone()
-		candidate := wall.Add(-time.Duration(offset) * time.Second)
-		_, at := candidate.In(zone).Zone()
-		if at == offset && (len(found) == 0 || !found[0].Equal(candidate)) {
-			found = append(found, candidate)
-		}
+	if zone == time.UTC {
+		return instant{time: wall}, nil
 	}
-	switch len(found) {
-	case 0:
+	before, ok := readBy(wall, wall.Add(-26*time.Hour), zone)
+	after, other := readBy(wall, wall.Add(26*time.Hour), zone)
+	switch {
+	case !ok && !other:
 		return instant{}, fmt.Errorf("%s does not exist in %s: clocks were put forward over it", wall.Format("2006-01-02T15:04:05"), zone)
-	case 1:
-		return instant{time: found[0]}, nil
+	case !other || ok && before.Equal(after):
+		return instant{time: before}, nil
+	case !ok:
+		return instant{time: after}, nil
 	}
-	if receivedAt.Sub(found[0]).Abs() <= receivedAt.Sub(found[1]).Abs() {
-		return instant{time: found[0], alt: found[1]}, nil
+	if receivedAt.Sub(before).Abs() <= receivedAt.Sub(after).Abs() {
+		return instant{time: before, alt: after}, nil
 	}
-	return instant{time: found[1], alt: found[0]}, nil
+	return instant{time: after, alt: before}, nil
+}
+
+// readBy returns the instant at which clocks of the zone show wall if they go as
+// they do at another time, and false if they don't.
+func readBy(wall, as time.Time, zone *time.Location) (time.Time, bool) {
+	_, offset := as.In(zone).Zone()
+	t := wall.Add(-time.Duration(offset) * time.Second)
+	_, at := t.In(zone).Zone()
+	return t, at == offset
 }
 
 // Bounds of the units of a numeric time: seconds reach to the year 5138,

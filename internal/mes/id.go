@@ -32,6 +32,12 @@ func ParseID(s string) (ID, error) {
 // String returns the usual text form in lower case.
 func (id ID) String() string {
 	var b [36]byte
+	return string(id.Append(b[:0]))
+}
+
+// Append appends the usual text form.
+func (id ID) Append(to []byte) []byte {
+	var b [36]byte
 	hex.Encode(b[0:8], id[0:4])
 	b[8] = '-'
 	hex.Encode(b[9:13], id[4:6])
@@ -41,7 +47,7 @@ func (id ID) String() string {
 	hex.Encode(b[19:23], id[8:10])
 	b[23] = '-'
 	hex.Encode(b[24:36], id[10:16])
-	return string(b[:])
+	return append(to, b[:]...)
 }
 
 // IsZero tells whether the id was never set.

@@ -21,6 +21,15 @@ const (
 	State      DataType = "State"
 )
 
+// IsKnown tells whether t is one of the data types.
+func (t DataType) IsKnown() bool {
+	switch t {
+	case Telemetry, Production, Quality, Event, State:
+		return true
+	}
+	return false
+}
+
 // DataTypes lists every data type.
 func DataTypes() []DataType { return []DataType{Telemetry, Production, Quality, Event, State} }
 
@@ -35,6 +44,15 @@ const (
 	Stopped     Status = "Stopped"
 	Maintenance Status = "Maintenance"
 )
+
+// IsKnown tells whether s is one of the statuses.
+func (s Status) IsKnown() bool {
+	switch s {
+	case Running, Idle, Stopped, Maintenance:
+		return true
+	}
+	return false
+}
 
 // Statuses lists every status.
 func Statuses() []Status { return []Status{Running, Idle, Stopped, Maintenance} }
@@ -194,10 +212,10 @@ func (r *Record) Validate() *Error {
 	if err := CheckID(r.SiteID); err != nil {
 		add("/site_id", "%s", err.Error())
 	}
-	if !slices.Contains(DataTypes(), r.DataType) {
+	if !r.DataType.IsKnown() {
 		add("/data_type", "must be one of %s, not %q", join(DataTypes()), abbreviate(string(r.DataType)))
 	}
-	if r.Status != "" && !slices.Contains(Statuses(), r.Status) {
+	if r.Status != "" && !r.Status.IsKnown() {
 		add("/status", "must be one of %s, not %q", join(Statuses()), abbreviate(string(r.Status)))
 	}
 	if len(r.MessageID) > MaxMessageIDLength {
@@ -209,11 +227,12 @@ func (r *Record) Validate() *Error {
 	if len(r.Signals) == 0 && r.Status == "" {
 		add("", "a record needs a status or at least one signal")
 	}
-	for _, s := range r.Signals {
+	for i := range r.Signals {
+		s := &r.Signals[i]
 		switch {
 		case s.Name == "" || len(s.Name) > MaxSignalNameLength:
 			add(Pointer(s.Name), "the name of a signal has 1 to %d bytes", MaxSignalNameLength)
-		case strings.ContainsFunc(s.Name, unicode.IsControl):
+		case hasControl(s.Name):
 			add(Pointer(s.Name), "the name of a signal has no control characters")
 		}
 		if len(s.Unit) > MaxUnitLength {
@@ -223,11 +242,25 @@ func (r *Record) Validate() *Error {
 	return Invalid(faults)
 }
 
+func hasControl(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == 0x7f:
+			return true
+		case c >= utf8.RuneSelf:
+			return strings.ContainsFunc(s[i:], unicode.IsControl)
+		}
+	}
+	return false
+}
+
 // CheckID tells what is wrong with an equipment id, or nil. Ids have 1 to 128
 // bytes of printable UTF-8 without "~", which joins site and id in addresses,
 // and without "/", which would split paths and topics.
 func CheckID(id string) error {
 	switch {
+	case isPlainID(id):
+		return nil
 	case id == "":
 		return Errorf(CodeInvalid, "is required")
 	case len(id) > MaxIDLength:
@@ -240,6 +273,16 @@ func CheckID(id string) error {
 		return Errorf(CodeInvalid, "must not begin or end with a space")
 	}
 	return nil
+}
+
+// isPlainID tells at once of nearly all ids that nothing is wrong with them.
+func isPlainID(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= '~' || c == '/' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= MaxIDLength
 }
 
 // SortSignals puts the signals into the order that identity and storage need.

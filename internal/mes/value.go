@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kind is the type of a signal's value.
@@ -108,13 +109,25 @@ func (v Value) Float64() (float64, bool) {
 func (v Value) AppendJSON(b []byte) []byte {
 	switch v.kind {
 	case KindString:
-		q, _ := json.Marshal(v.text)
-		return append(b, q...)
+		return appendQuoted(b, v.text)
 	case KindNull:
 		return append(b, "null"...)
 	default:
 		return append(b, v.text...)
 	}
+}
+
+// appendQuoted appends a string as encoding/json writes it.
+func appendQuoted(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			q, _ := json.Marshal(s)
+			return append(b, q...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // MarshalJSON returns the value's JSON.
@@ -158,6 +171,58 @@ func canonicalMust(text string) string {
 // zeros, no plus sign, no negative zero; plain digits for exponents from -7 to
 // 20, else scientific.
 func canonicalNumber(text string) (string, error) {
+	if plain, ok := plainDecimal(text); ok {
+		return plain, nil
+	}
+	return canonicalDecimal(text)
+}
+
+// maxPlain is the length of a decimal that is surely canonical as it is.
+const maxPlain = 20
+
+// plainDecimal returns the canonical form of a number where that is the text itself,
+// or what is left of it without zeros at its end.
+func plainDecimal(text string) (string, bool) {
+	at := 0
+	if text != "" && text[0] == '-' {
+		at = 1
+	}
+	whole := digitsEnd(text, at)
+	switch {
+	case whole == at || len(text) > maxPlain || text[at] == '0' && (whole > at+1 || whole == len(text) && at > 0):
+		return "", false
+	case whole == len(text):
+		return text, true
+	case text[whole] != '.':
+		return "", false
+	}
+	end := digitsEnd(text, whole+1)
+	if end < len(text) || end == whole+1 {
+		return "", false
+	}
+	for text[end-1] == '0' {
+		end--
+	}
+	switch {
+	case text[at] != '0' && text[end-1] == '.':
+		return text[:whole], true
+	case text[at] != '0':
+		return text[:end], true
+	}
+	// Of a number below 1 the first digit must come soon.
+	first := strings.IndexAny(text[whole+1:end], "123456789")
+	return text[:end], first >= 0 && first <= 6
+}
+
+func digitsEnd(text string, at int) int {
+	for at < len(text) && text[at] >= '0' && text[at] <= '9' {
+		at++
+	}
+	return at
+}
+
+// canonicalDecimal does the same for any text.
+func canonicalDecimal(text string) (string, error) {
 	rest, negative := strings.CutPrefix(text, "-")
 	mantissa, expText, hasExp := strings.Cut(strings.ToLower(rest), "e")
 	exp := 0
