@@ -22,6 +22,8 @@ type bench struct {
 	clock  clock
 	server *server
 	echo   *process
+	// audited are acknowledged records that the server counted as created.
+	audited int64
 }
 
 // run measures what the options ask for. The report is whole even where an error
@@ -106,6 +108,7 @@ func (b *bench) end(ctx context.Context) error {
 	if b.server != nil {
 		errs = append(errs, b.stopServer(context.WithoutCancel(ctx)))
 	}
+	b.report.note("%d records were acknowledged, and counted as created by the server", b.audited)
 	return errors.Join(errs...)
 }
 
@@ -116,7 +119,7 @@ func (b *bench) stopServer(ctx context.Context) error {
 	err := s.audit(ctx)
 	b.report.fail(err)
 	if err == nil {
-		b.report.note("every record of %d that were acknowledged was counted as created", s.acknowledged)
+		b.audited += s.acknowledged
 	}
 	return s.stop()
 }

@@ -27,6 +27,8 @@ func (b *bench) restart(ctx context.Context) error {
 	const name = "start/killed"
 	if err := b.server.audit(ctx); err != nil { // its count ends with it
 		b.report.fail(err)
+	} else {
+		b.audited += b.server.acknowledged
 	}
 	kept, backlog, err := b.killLoaded(ctx)
 	if err != nil {
