@@ -38,6 +38,10 @@ func (c *conn) do(request []byte) (status int, err error) {
 	if _, err := c.tls.Write(request); err != nil {
 		return 0, err
 	}
+	return c.read()
+}
+
+func (c *conn) read() (status int, err error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
 		return 0, err

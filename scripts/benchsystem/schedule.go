@@ -26,12 +26,15 @@ func (s schedule) due(now time.Time) int {
 	if since < 0 {
 		return 0
 	}
-	n := int(since.Seconds()*s.rate) + 1
-	// The floating point may be off by one on either side.
+	n := min(int(since.Seconds()*s.rate)+1, s.count)
+	// Fractions of nanoseconds are cut off, so that it may be one on either side.
 	for n > 0 && s.at(n-1).After(now) {
 		n--
 	}
-	return min(n, s.count)
+	for n < s.count && !s.at(n).After(now) {
+		n++
+	}
+	return n
 }
 
 // minWake is the shortest time between two looks at the clock.

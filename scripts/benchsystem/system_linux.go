@@ -51,10 +51,11 @@ func filesystemOf(folder string) string {
 	if err := unix.Statfs(folder, &s); err != nil {
 		return "unknown"
 	}
-	if name, ok := filesystems[int64(s.Type)]; ok {
+	magic := int64(s.Type) //nolint:unconvert // it has 32 bits on some architectures
+	if name, ok := filesystems[magic]; ok {
 		return name
 	}
-	return "0x" + strconv.FormatInt(int64(s.Type), 16)
+	return "0x" + strconv.FormatInt(magic, 16)
 }
 
 // waker wakes at a steady pace. The library's timers are as coarse as a
