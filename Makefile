@@ -14,6 +14,9 @@ TOOLS     := $(CURDIR)/.tools/bin
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
+K6_VERSION := v1.8.1
+K6         := $(TOOLS)/k6-$(K6_VERSION)
+
 # Rounds and lengths of long tests: the short form is the default, `make soak` sets
 # the full one. What they mean stands in CONTRIBUTING.md.
 SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_BODIES=50000
@@ -57,6 +60,11 @@ fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME
 bench: ## Run every benchmark
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
+# Half an hour on a quiet machine; BENCHFLAGS=-short is a minute, -help lists the rest.
+.PHONY: bench-system
+bench-system: ## Measure the whole program, HTTPS and MQTT, against echo and disk
+	go run ./scripts/benchsystem $(BENCHFLAGS)
+
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint
 	$(GOLANGCI) run ./...
@@ -91,7 +99,7 @@ clean: ## Remove what was built and the data of the demo
 
 # What integration tests talk to, besides the packages that `needs` names.
 .PHONY: peers
-peers: needs .venv/.done scripts/browser/node_modules/.done internal/opcua/testdata/peers/node_modules/.done
+peers: needs $(K6) .venv/.done scripts/browser/node_modules/.done internal/opcua/testdata/peers/node_modules/.done
 
 .PHONY: needs
 needs:
@@ -115,3 +123,7 @@ needs:
 $(GOLANGCI):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+$(K6):
+	GOBIN=$(TOOLS) go install go.k6.io/k6@$(K6_VERSION)
+	mv $(TOOLS)/k6 $@

@@ -5,19 +5,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"testing"
 )
 
-// Mosquitto starts Eclipse Mosquitto with persistence and without a bound on
+// mosquitto starts Eclipse Mosquitto with persistence and without a bound on
 // what waits for an absent session: a stock one drops silently beyond 1000
 // messages. Its window of unacknowledged messages is the usual 20.
-func Mosquitto(t testing.TB) *Broker {
+func mosquitto(t Host) *Broker {
 	t.Helper()
-	program := binary(t, "mosquitto", "mosquitto", "/usr/sbin/mosquitto")
-	passwd := binary(t, "mosquitto", "mosquitto_passwd", "/usr/bin/mosquitto_passwd")
+	program := binary(t, "mosquitto", mosquittoPaths...)
+	passwd := binary(t, "mosquitto", passwdPaths...)
 	folder := t.TempDir()
 	b := &Broker{
-		Name: "mosquitto", Username: "plant", Password: "plant-secret",
+		Name: NameMosquitto, Username: "plant", Password: "plant-secret",
 		addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
 	}
 	passwords := filepath.Join(folder, "passwords")

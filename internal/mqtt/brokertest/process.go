@@ -1,7 +1,3 @@
-// Package brokertest starts the MQTT brokers that plants run, from their
-// packages, for tests: each with free loopback ports, an own folder and a user,
-// ended with the test. A test that needs a broker fails where it is not
-// installed; it is never skipped.
 package brokertest
 
 import (
@@ -11,7 +7,6 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -44,7 +39,7 @@ func (b *Broker) Addr() string { return b.addr }
 func (b *Broker) URL() string { return "tcp://" + b.addr }
 
 // Start starts the broker again after Stop or Kill and waits until it listens.
-func (b *Broker) Start(t testing.TB) {
+func (b *Broker) Start(t Host) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,7 +82,7 @@ func (b *Broker) awaitListener() error {
 }
 
 // Stop ends the broker as an operator would; it keeps sessions and messages.
-func (b *Broker) Stop(t testing.TB) {
+func (b *Broker) Stop(t Host) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,7 +92,7 @@ func (b *Broker) Stop(t testing.TB) {
 }
 
 // Kill ends the broker with SIGKILL. What it had not yet written is gone.
-func (b *Broker) Kill(t testing.TB) {
+func (b *Broker) Kill(t Host) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +100,7 @@ func (b *Broker) Kill(t testing.TB) {
 }
 
 // Restart stops the broker and starts it again.
-func (b *Broker) Restart(t testing.TB) {
+func (b *Broker) Restart(t Host) {
 	t.Helper()
 	b.Stop(t)
 	b.Start(t)
@@ -131,7 +126,7 @@ func (b *Broker) end(signal syscall.Signal) bool {
 }
 
 // launch starts the broker for the first time and ends it with the test.
-func (b *Broker) launch(t testing.TB) *Broker {
+func (b *Broker) launch(t Host) *Broker {
 	t.Helper()
 	t.Cleanup(func() {
 		b.mu.Lock()
@@ -143,19 +138,27 @@ func (b *Broker) launch(t testing.TB) *Broker {
 }
 
 // binary returns the path of a program, or fails naming its package.
-func binary(t testing.TB, pkg string, paths ...string) string {
+func binary(t Host, pkg string, paths ...string) string {
 	t.Helper()
+	found := find(paths...)
+	if found == "" {
+		t.Fatalf("%s is not installed: this needs the package %s (apt-get install %s)", paths[0], pkg, pkg)
+	}
+	return found
+}
+
+// find returns the first of the programs that is there, or "".
+func find(paths ...string) string {
 	for _, p := range paths {
 		if found, err := exec.LookPath(p); err == nil {
 			return found
 		}
 	}
-	t.Fatalf("%s is not installed: this test needs the package %s (apt-get install %s)", paths[0], pkg, pkg)
 	return ""
 }
 
 // freePort returns a port that was free a moment ago.
-func freePort(t testing.TB) int {
+func freePort(t Host) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -6,21 +6,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"testing"
 )
 
-// RabbitMQ starts RabbitMQ with its MQTT plugin as an own node: folders, ports,
+// rabbitMQ starts RabbitMQ with its MQTT plugin as an own node: folders, ports,
 // the Erlang port mapper and the Erlang cookie are all the test's. Its window
 // of unacknowledged messages is the usual 10 (mqtt.prefetch).
-func RabbitMQ(t testing.TB) *Broker {
+func rabbitMQ(t Host) *Broker {
 	t.Helper()
-	// The program on the path is a wrapper that changes the user; behind it is
-	// the one that takes its settings from the environment.
-	program := binary(t, "rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server")
+	program := binary(t, "rabbitmq-server", rabbitPaths...)
 	folder := t.TempDir()
 	port, epmdPort := freePort(t), startPortMapper(t)
 	b := &Broker{
-		Name: "rabbitmq", Username: "plant", Password: "plant-secret",
+		Name: NameRabbitMQ, Username: "plant", Password: "plant-secret",
 		addr: fmt.Sprintf("127.0.0.1:%d", port),
 	}
 	write := func(name, text string) string {
@@ -65,9 +62,9 @@ disk_free_limit.absolute = 10MB
 
 // startPortMapper starts Erlang's port mapper in the foreground, or the node
 // would leave one running behind the test. It returns its port.
-func startPortMapper(t testing.TB) int {
+func startPortMapper(t Host) int {
 	t.Helper()
-	program := binary(t, "rabbitmq-server", "epmd")
+	program := binary(t, "rabbitmq-server", epmdPaths...)
 	port := freePort(t)
 	b := &Broker{
 		Name: "epmd",

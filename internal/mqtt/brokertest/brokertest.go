@@ -1,0 +1,70 @@
+// Package brokertest starts the MQTT brokers that plants run, from their
+// packages, for tests and benchmarks: each with free loopback ports, an own folder
+// and a user, ended with the test. A test that needs a broker fails where it is not
+// installed; it is never skipped.
+package brokertest
+
+import "testing"
+
+// Names of the brokers.
+const (
+	NameMosquitto = "mosquitto"
+	NameRabbitMQ  = "rabbitmq"
+)
+
+// Host is what a broker needs of who starts it: a testing.TB, or a program.
+type Host interface {
+	Helper()
+	TempDir() string
+	// Cleanup registers what ends the broker.
+	Cleanup(end func())
+	// Fatal and Fatalf do not return.
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Mosquitto starts Eclipse Mosquitto for a test.
+func Mosquitto(t testing.TB) *Broker {
+	t.Helper()
+	return mosquitto(t)
+}
+
+// RabbitMQ starts RabbitMQ for a test.
+func RabbitMQ(t testing.TB) *Broker {
+	t.Helper()
+	return rabbitMQ(t)
+}
+
+// Start starts the broker of that name.
+func Start(t Host, name string) *Broker {
+	t.Helper()
+	switch name {
+	case NameMosquitto:
+		return mosquitto(t)
+	case NameRabbitMQ:
+		return rabbitMQ(t)
+	}
+	t.Fatalf("no broker is named %q", name)
+	return nil
+}
+
+// Installed tells whether the programs of the broker of that name are there.
+func Installed(name string) bool {
+	switch name {
+	case NameMosquitto:
+		return find(mosquittoPaths...) != "" && find(passwdPaths...) != ""
+	case NameRabbitMQ:
+		return find(rabbitPaths...) != "" && find(epmdPaths...) != ""
+	}
+	return false
+}
+
+// Where packages put programs, besides the path.
+var (
+	mosquittoPaths = []string{"mosquitto", "/usr/sbin/mosquitto"}
+	passwdPaths    = []string{"mosquitto_passwd", "/usr/bin/mosquitto_passwd"}
+	// The program on the path is a wrapper that changes the user; behind it is
+	// the one that takes its settings from the environment.
+	rabbitPaths = []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}
+	epmdPaths   = []string{"epmd"}
+)
