@@ -75,14 +75,14 @@ func (s *Files) OpenFile(path string, flag int) (wal.File, error) {
 	if f == nil && flag&os.O_CREATE != 0 {
 		s.disk.operation()
 	}
-	real, err := s.real.OpenFile(path, flag)
+	opened, err := s.real.OpenFile(path, flag)
 	if err != nil {
 		return nil, err
 	}
 	if f == nil {
 		f = s.disk.created(path)
 	}
-	return &openFile{File: real, disk: s.disk, file: f}, nil
+	return &openFile{File: opened, disk: s.disk, file: f}, nil
 }
 
 // Rename gives a file another name in its folder.

@@ -144,16 +144,17 @@ func TestDamageWhileOpen(t *testing.T) {
 func TestStaleFrames(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	o := wal.Options{SegmentSize: smallSegment}
+	o := wal.Options{SegmentSize: 16 << 10}
 	var released wal.Position
 	recycled := 0
-	for round := range 40 {
+	for round := range 12 {
 		l := open(t, folder, o)
 		if got, _, err := read(l, released); err != nil || len(got) > 0 {
 			t.Fatalf("round %d: %d old frames, %v", round, len(got), err)
 		}
-		for n := range 1 + round%13 {
-			frame := bytes.Repeat([]byte{byte(round), byte(n)}, 44) // all of one size
+		for n := range 1 + round*37%200 {
+			// Of one size, so that a page ends with a frame and old ones follow.
+			frame := bytes.Repeat([]byte{byte(round), byte(n)}, (508-headSize)/2)
 			end := add(t, l, frame)
 			if got, _, err := read(l, released); err != nil || len(got) != 1 || !bytes.Equal(got[0], frame) {
 				t.Fatalf("round %d: %d frames, %v", round, len(got), err)

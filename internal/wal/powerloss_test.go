@@ -252,10 +252,38 @@ func TestUnsyncedFrameIsSettled(t *testing.T) {
 	l = open(t, folder, o)
 	want := [][]byte{numbered(0), numbered(1)}
 	wantFrames(t, l, folder, 0, want)
+	wantDurable(t, disk, want)
+}
+
+// wantDurable compares what is left after a power cut.
+func wantDurable(t *testing.T, disk *powerloss.Disk, want [][]byte) {
+	t.Helper()
 	dst := t.TempDir()
 	if err := disk.Snapshot(dst, nil); err != nil {
 		t.Fatal(err)
 	}
-	after := open(t, filepath.Join(dst, "log"), wal.Options{})
-	wantFrames(t, after, filepath.Join(dst, "log"), 0, want)
+	folder := filepath.Join(dst, "log")
+	wantFrames(t, open(t, folder, wal.Options{}), folder, 0, want)
+}
+
+// unsyncedFolder is a file system that can't sync folders.
+type unsyncedFolder struct{ wal.FS }
+
+func (unsyncedFolder) SyncFolder(string) error { return errors.New("the folder was not synced") }
+
+// TestUnsyncedNameIsSettled is the same for a segment whose name was not synced.
+func TestUnsyncedNameIsSettled(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	disk := powerloss.New(root)
+	folder := filepath.Join(root, "log")
+	l := open(t, folder, wal.Options{FS: unsyncedFolder{disk.Files()}})
+	if _, err := l.Append(numbered(0)); !errors.Is(err, wal.ErrFailed) {
+		t.Fatalf("appended to a folder that can't be synced: %v", err)
+	}
+	shut(t, l)
+	l = open(t, folder, wal.Options{FS: disk.Files()})
+	want := [][]byte{numbered(0)}
+	wantFrames(t, l, folder, 0, want)
+	wantDurable(t, disk, want)
 }

@@ -130,11 +130,7 @@ func (l *Log) fill(size int64) (File, error) {
 // createSpare makes the file. One that is in its place may still be known to the
 // disk as a segment, so that its content must stay.
 func (l *Log) createSpare() (File, error) {
-	err := l.fs.Remove(l.sparePath())
-	if err == nil {
-		err = l.fs.SyncFolder(l.folder)
-	}
-	if err := ignoreMissing(err); err != nil {
+	if err := ignoreMissing(l.fs.Remove(l.sparePath())); err != nil {
 		return nil, err
 	}
 	return l.fs.OpenFile(l.sparePath(), os.O_RDWR|os.O_CREATE|os.O_EXCL)
