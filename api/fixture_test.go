@@ -23,6 +23,8 @@ import (
 	"go.uber.org/goleak"
 
 	"plantgate/api"
+	"plantgate/internal/app"
+	"plantgate/internal/app/apptest"
 	"plantgate/internal/auth"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
@@ -76,15 +78,12 @@ func setup(t *testing.T, changes ...func(*fixture)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, log: &lockedBuffer{}}
 	var err error
-	f.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "p.db"), store.Options{})
-	f.must(err)
-	t.Cleanup(func() { f.must(f.store.Close()) })
-	_, err = f.store.MigrateUp(t.Context())
-	f.must(err)
+	plant := apptest.OpenPlant(t, filepath.Join(t.TempDir(), "p.db"), app.StorageOptions{})
+	f.store = plant.Store
 	sites, err := ingest.NewSites("main", map[string]string{"main": "UTC", "pune": "Asia/Kolkata"})
 	f.must(err)
 	decoder := ingest.NewDecoder(ingest.Limits{MaxRecord: 256 << 10, MaxBatch: 100, MaxDepth: 32}, sites)
-	f.service = ingest.New(f.store, decoder, ingest.Options{
+	f.service = ingest.New(plant, decoder, ingest.Options{
 		Sites: sites, MaxFuture: 5 * time.Minute, DedupeWindow: time.Hour, Unknown: ingest.RegisterUnknown,
 		QueueRecords: 1000, QueueBytes: 64 << 20,
 	})

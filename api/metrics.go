@@ -17,7 +17,7 @@ type requestMetrics struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
-	// known are the requestSeries so far, in a map that is replaced by one with more, so
+	// known are the series so far, in a map that is replaced by one with more, so
 	// that requests need not wait for one another to look theirs up.
 	known  atomic.Pointer[map[outcome]requestSeries]
 	making sync.Mutex
@@ -69,7 +69,7 @@ func (m *requestMetrics) observe(method, route string, status int, took time.Dur
 	s.duration.Observe(took.Seconds())
 }
 
-// add makes the requestSeries of an outcome known.
+// add makes the series of an outcome known.
 func (m *requestMetrics) add(of outcome) requestSeries {
 	m.making.Lock()
 	defer m.making.Unlock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"plantgate/internal/app"
+	"plantgate/internal/config"
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
 )
@@ -22,6 +23,10 @@ func (f configFlag) openStore(e *env, mustExist bool) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openStore(e, cfg, mustExist)
+}
+
+func openStore(e *env, cfg config.Config, mustExist bool) (*store.Store, error) {
 	return store.Open(e.ctx, cfg.Store.DSN, store.Options{Readers: 1, MustExist: mustExist})
 }
 
@@ -80,7 +85,11 @@ type backupCmd struct {
 
 // Run copies the store.
 func (c *backupCmd) Run(e *env) error {
-	s, err := c.openStore(e, true)
+	cfg, _, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	s, err := openStore(e, cfg, true)
 	if err != nil {
 		return err
 	}
@@ -94,7 +103,7 @@ func (c *backupCmd) Run(e *env) error {
 	if version == 0 {
 		return mes.Errorf(mes.CodePrecondition, "the store is new and empty: is store.dsn right?")
 	}
-	if err := app.Backup(e.ctx, s, c.To, app.StorageOptions{}); err != nil {
+	if err := app.Backup(e.ctx, s, c.To, app.StorageOptions{LogFolder: cfg.Store.Log.Folder}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, "copied to", c.To)

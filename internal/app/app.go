@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"plantgate/api"
+	"plantgate/internal/apply"
 	"plantgate/internal/auth"
 	"plantgate/internal/certs"
 	"plantgate/internal/config"
@@ -78,9 +79,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 // openStorage opens the database and its log. An embedded database belongs to this
 // program alone, so its schema is brought up to date here.
 func openStorage(ctx context.Context, cfg config.Config, log *slog.Logger) (*Storage, error) {
-	s, err := OpenStorage(ctx, cfg.Store.DSN, StorageOptions{
-		Store: store.Options{Readers: cfg.Store.Readers}, DedupeWindow: cfg.Data.DedupeWindow, Logger: log,
-	})
+	s, err := OpenStorage(ctx, cfg.Store.DSN, storageOptions(cfg, log))
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +87,14 @@ func openStorage(ctx context.Context, cfg config.Config, log *slog.Logger) (*Sto
 		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+func storageOptions(cfg config.Config, log *slog.Logger) StorageOptions {
+	return StorageOptions{
+		Store:     store.Options{Readers: cfg.Store.Readers},
+		LogFolder: cfg.Store.Log.Folder, MaxPending: int64(cfg.Store.Log.MaxRecords), MaxLogBytes: int64(cfg.Store.Log.MaxBytes),
+		DedupeWindow: cfg.Data.DedupeWindow, Apply: apply.Options{MaxDelay: cfg.Store.Log.Delay}, Logger: log,
+	}
 }
 
 // sites are the configured plants as equipment.
@@ -159,7 +166,7 @@ func (a *App) openHTTP(version string) error {
 		return fmt.Errorf("certificate: %w", err)
 	}
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
-	registry := newRegistry(a.ingest, a.statuses)
+	registry := newRegistry(a.ingest, a.storage, a.statuses)
 	handler, err := api.New(api.Deps{
 		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.Store, Series: series.NewReader(a.storage),

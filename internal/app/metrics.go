@@ -17,12 +17,12 @@ import (
 
 // newRegistry gathers the figures of the process, of ingest and of the
 // connections to the floor. The HTTP interface adds its own.
-func newRegistry(service *ingest.Service, statuses func() []mes.AdapterStatus) *prometheus.Registry {
+func newRegistry(service *ingest.Service, storage *Storage, statuses func() []mes.AdapterStatus) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&ingestCollector{service}, &adapterCollector{statuses},
+		&ingestCollector{service}, &storageCollector{storage}, &adapterCollector{statuses},
 	)
 	return r
 }
@@ -37,6 +37,12 @@ var (
 	batchesDesc = desc("ingest_batches_total", "Batches in those commits.")
 	secondsDesc = desc("ingest_commit_seconds_total", "Time spent in commits.")
 	waitingDesc = desc("ingest_waiting_records", "Records that wait for the writer.")
+
+	stepsDesc     = desc("apply_steps_total", "Steps in which records were taken over from the log.")
+	appliedDesc   = desc("apply_records_total", "Records that were taken over from the log.")
+	applyTimeDesc = desc("apply_seconds_total", "Time spent in those steps.")
+	lagDesc       = desc("apply_lag_records", "Records that are in the log and not taken over yet.")
+	logBytesDesc  = desc("log_bytes", "Bytes that the log keeps.")
 
 	stateDesc      = desc("connection_state", "1 for the state that the connection is in.", "door", "connection", "state")
 	receivedDesc   = desc("connection_received_total", "Messages received.", "door", "connection")
@@ -63,6 +69,23 @@ func (c *ingestCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(batchesDesc, prometheus.CounterValue, float64(s.Batches))
 	ch <- prometheus.MustNewConstMetric(secondsDesc, prometheus.CounterValue, s.CommitTime.Seconds())
 	ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(s.Waiting))
+}
+
+type storageCollector struct{ storage *Storage }
+
+func (c *storageCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{stepsDesc, appliedDesc, applyTimeDesc, lagDesc, logBytesDesc} {
+		ch <- d
+	}
+}
+
+func (c *storageCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.storage.Runner.Stats()
+	ch <- prometheus.MustNewConstMetric(stepsDesc, prometheus.CounterValue, float64(s.Steps))
+	ch <- prometheus.MustNewConstMetric(appliedDesc, prometheus.CounterValue, float64(s.Records))
+	ch <- prometheus.MustNewConstMetric(applyTimeDesc, prometheus.CounterValue, s.Time.Seconds())
+	ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(s.Pending))
+	ch <- prometheus.MustNewConstMetric(logBytesDesc, prometheus.GaugeValue, float64(c.storage.LogSize()))
 }
 
 type adapterCollector struct{ statuses func() []mes.AdapterStatus }

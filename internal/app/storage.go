@@ -143,6 +143,9 @@ func (s *Storage) begin(ctx context.Context) (journal.Applied, error) {
 	return now, s.Apply(ctx, now, true, func(*store.Tx) error { return nil })
 }
 
+// LogSize is how many bytes the log keeps.
+func (s *Storage) LogSize() int64 { return s.log.Size() }
+
 // Close closes what is open. Runner must have ended.
 func (s *Storage) Close() error {
 	var err error

@@ -61,7 +61,20 @@ type Store struct {
 	DSN     string `koanf:"dsn"`
 	DSNFile string `koanf:"dsn_file"`
 	// Readers is the size of the pool of read connections.
-	Readers int `koanf:"readers"`
+	Readers int      `koanf:"readers"`
+	Log     StoreLog `koanf:"log"`
+}
+
+// StoreLog is the log of arrivals before the database. The zero value of a field
+// means its default.
+type StoreLog struct {
+	// Folder is where it stands; "" is beside the database.
+	Folder string `koanf:"folder"`
+	// MaxRecords and MaxBytes bound what waits in it for the database.
+	MaxRecords int `koanf:"max_records"`
+	MaxBytes   int `koanf:"max_bytes"`
+	// Delay is how long records may wait for company, unless somebody reads.
+	Delay time.Duration `koanf:"delay"`
 }
 
 // Site is a plant and its time zone (IANA name).
@@ -81,9 +94,11 @@ type Equipment struct {
 type Data struct {
 	MaxFuture    time.Duration `koanf:"max_future"`
 	DedupeWindow time.Duration `koanf:"dedupe_window"`
-	MaxRecord    int           `koanf:"max_record"`
-	MaxBatch     int           `koanf:"max_batch"`
-	MaxDepth     int           `koanf:"max_depth"`
+	// Retention is how long records are kept after their time; 0 is for ever.
+	Retention time.Duration `koanf:"retention"`
+	MaxRecord int           `koanf:"max_record"`
+	MaxBatch  int           `koanf:"max_batch"`
+	MaxDepth  int           `koanf:"max_depth"`
 	// Queue is how many records, and QueueBytes how many bytes of them, may wait
 	// for the writer before doors are slowed.
 	Queue      int `koanf:"queue"`
@@ -230,7 +245,9 @@ func Default() Config {
 			StopTimeout: 15 * time.Second,
 			MaxBody:     16 << 20,
 		},
-		Store:     Store{DSN: "sqlite:data/plantgate.db", Readers: 4},
+		Store: Store{DSN: "sqlite:data/plantgate.db", Readers: 4, Log: StoreLog{
+			MaxRecords: 2_000_000, MaxBytes: 1 << 30, Delay: time.Second,
+		}},
 		Site:      Site{ID: "main", TimeZone: "UTC"},
 		Equipment: Equipment{Unknown: UnknownRegister},
 		Data: Data{

@@ -71,7 +71,9 @@ func (c *Config) validateStore() Faults {
 	if !strings.HasPrefix(c.Store.DSN, "sqlite:") || c.Store.DSN == "sqlite:" {
 		f = append(f, Fault{"store.dsn", "must be sqlite:PATH"})
 	}
-	return f
+	f = append(f, atLeast("store.log.max_records", c.Store.Log.MaxRecords, 1)...)
+	f = append(f, atLeast("store.log.max_bytes", c.Store.Log.MaxBytes, 1<<20)...)
+	return append(f, positive("store.log.delay", c.Store.Log.Delay)...)
 }
 
 func (c *Config) validateSites() Faults {
@@ -102,6 +104,7 @@ func checkSite(key string, s Site) Faults {
 func (d Data) validate() Faults {
 	f := positive("data.max_future", d.MaxFuture)
 	f = append(f, positive("data.dedupe_window", d.DedupeWindow)...)
+	f = append(f, atLeast("data.retention", d.Retention, 0)...)
 	f = append(f, atLeast("data.max_record", d.MaxRecord, 256)...)
 	f = append(f, atLeast("data.max_batch", d.MaxBatch, 1)...)
 	f = append(f, atLeast("data.max_depth", d.MaxDepth, 1)...)

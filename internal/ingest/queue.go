@@ -71,7 +71,6 @@ type queue struct {
 	jobs           []*job
 	records, bytes int
 	closed         bool
-	held           bool          // nothing is taken for now
 	room           chan struct{} // closed and replaced when room is made
 	wake           chan struct{} // has a token when jobs wait
 }
@@ -82,12 +81,12 @@ func newQueue(maxRecords, maxBytes int) *queue {
 
 func (q *queue) push(ctx context.Context, j *job, wait bool) error {
 	for {
-		room, err := q.tryPush(j, wait)
+		room, err := q.tryPush(j)
 		if err != nil || room == nil {
 			return err
 		}
 		if !wait {
-			return &mes.Error{Code: mes.CodeUnavailable, Message: "the server is busy writing; try again", RetryAfter: time.Second}
+			return errBusy()
 		}
 		select {
 		case <-room:
@@ -97,17 +96,20 @@ func (q *queue) push(ctx context.Context, j *job, wait bool) error {
 	}
 }
 
+func errBusy() error {
+	return &mes.Error{Code: mes.CodeUnavailable, Message: "the server is busy writing; try again", RetryAfter: time.Second}
+}
+
 // tryPush returns nil, nil when the job is in the queue, and otherwise a channel
-// that is closed when there may be room. While the queue is held only patient
-// callers get in.
-func (q *queue) tryPush(j *job, patient bool) (<-chan struct{}, error) {
+// that is closed when there may be room.
+func (q *queue) tryPush(j *job) (<-chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, mes.Errorf(mes.CodeUnavailable, "the server is stopping")
 	}
 	full := q.records+len(j.records) > q.maxRecords || q.bytes+j.bytes > q.maxBytes
-	if full && len(q.jobs) > 0 || q.held && !patient {
+	if full && len(q.jobs) > 0 {
 		return q.room, nil
 	}
 	q.jobs = append(q.jobs, j)
@@ -148,13 +150,6 @@ func (q *queue) take(maxRecords int) []*job {
 	close(q.room)
 	q.room = make(chan struct{})
 	return taken
-}
-
-// hold says whether the writer waits for the store.
-func (q *queue) hold(held bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.held = held
 }
 
 // close lets nothing more in; what is there can still be taken.

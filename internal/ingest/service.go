@@ -123,7 +123,7 @@ func (s *Service) commit(ctx context.Context, j *job, wait bool) ([]mes.Receipt,
 		s.stats.count(j)
 		return j.receipts, nil
 	}
-	if err := s.queue.push(ctx, j, wait); err != nil {
+	if err := s.admitJob(ctx, j, wait); err != nil {
 		s.stats.refused.Add(int64(len(j.records)))
 		return nil, err
 	}
@@ -137,6 +137,15 @@ func (s *Service) commit(ctx context.Context, j *job, wait bool) ([]mes.Receipt,
 		// The records may still be committed; sending them again is harmless.
 		return nil, mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the request ended before its data were committed")
 	}
+}
+
+// admitJob puts the job into the queue. Who can tell their peer to come back later
+// is refused while the store has no room; the others wait.
+func (s *Service) admitJob(ctx context.Context, j *job, wait bool) error {
+	if !wait && s.store.Room() != nil {
+		return errBusy()
+	}
+	return s.queue.push(ctx, j, wait)
 }
 
 // stamp sets the times that the receiver gives.

@@ -34,18 +34,15 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// waitForRoom holds the writer while the store has no room. Meanwhile those who can
-// tell their peer to come back later are refused, and the others wait.
+// waitForRoom holds the writer while the store has no room.
 func (s *Service) waitForRoom(ctx context.Context) {
 	for room := s.store.Room(); room != nil; room = s.store.Room() {
-		s.queue.hold(true)
 		select {
 		case <-room:
 		case <-ctx.Done():
 			return
 		}
 	}
-	s.queue.hold(false)
 }
 
 func (s *Service) drain() error {

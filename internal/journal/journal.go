@@ -273,9 +273,12 @@ const forgetAtOnce = 1024
 
 // Room implements ingest.Store.
 func (j *Journal) Room() <-chan struct{} {
+	if !j.isFull() {
+		return nil
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.isFull() {
+	if !j.isFull() { // room was made before the lock was had
 		return nil
 	}
 	return j.room
