@@ -110,7 +110,8 @@ const sendFrom = 16 << 10
 func sendBatch(c echo.Context, status int, receipts []mes.Receipt) error {
 	x := exchangeOf(c)
 	c.Response().Header()[echo.HeaderContentType] = jsonType
-	b := append(x.text[:0], `{"items":[`...)
+	b := x.text[:0]
+	b = append(b, `{"items":[`...)
 	for i := range receipts {
 		if i > 0 {
 			b = append(b, ',')

@@ -223,7 +223,8 @@ func (x *exchange) answerOne(c echo.Context, r *mes.Record, receipt mes.Receipt)
 		return receipt.Fault
 	}
 	location := string(receipt.ID.Append(append(x.text[:0], "/data/"...)))
-	b := append(x.text[:0], `{"id":"`...)
+	b := x.text[:0]
+	b = append(b, `{"id":"`...)
 	b = append(b, location[len("/data/"):]...)
 	b = append(b, `","status":"`...)
 	b = append(b, receipt.Status...)
@@ -236,7 +237,8 @@ func (x *exchange) answerOne(c echo.Context, r *mes.Record, receipt mes.Receipt)
 		b = r.Time.UTC().AppendFormat(b, time.RFC3339Nano)
 		b = append(b, '"')
 	}
-	x.text = append(b, '}', '\n')
+	b = append(b, '}', '\n')
+	x.text = b
 	c.Response().Header()[echo.HeaderLocation] = []string{location}
 	return x.sendJSON(c, statusOfReceipt(receipt), x.text)
 }

@@ -154,7 +154,7 @@ func scanLiteral[T text](s T, at int) (end int, kind byte, ok bool) {
 	if at == len(s) {
 		return at, 0, false
 	}
-	word := ""
+	var word string
 	switch kind = s[at]; kind {
 	case 'n':
 		word = "null"
