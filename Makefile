@@ -60,7 +60,7 @@ fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME
 bench: ## Run every benchmark
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
-# Half an hour on a quiet machine; BENCHFLAGS=-short is a minute, -help lists the rest.
+# A quarter of an hour; BENCHFLAGS=-short is a minute, BENCHFLAGS=-help lists the rest.
 .PHONY: bench-system
 bench-system: ## Measure the whole program, HTTPS and MQTT, against echo and disk
 	go run ./scripts/benchsystem $(BENCHFLAGS)

@@ -50,15 +50,15 @@ func measured(t *testing.T, args ...string) (map[string]map[string]figure, []ver
 func TestEverythingIsMeasured(t *testing.T) {
 	t.Parallel()
 	figures, verdicts := measured(t, "-short", "-scenarios=idle,single,open,batch,restart",
-		"-rounds=2", "-length=200ms", "-clients=4,8", "-rates=100", "-preload=2500", "-machines=64",
-		"-sustain=600ms", "-burst=200ms", "-idle=10ms")
+		"-rounds=2", "-length=100ms", "-clients=4,64", "-rates=100", "-preload=2500", "-machines=64",
+		"-sustain=300ms", "-burst=100ms", "-idle=10ms")
 	for name, units := range map[string][]string{
 		"start/empty":                        {"ms to ready"},
 		"idle/empty":                         {"RSS-MB"},
 		"machine/fdatasync":                  {unitPace, unitP50, unitP99},
 		"machine/journal/writers=4":          {unitPace, unitP99},
-		closedName(8, nameEcho):              {unitRate, unitP50, unitP99, unitP999, unitCPU, "client-cpu-us/answer", "RSS-MB", "peak-RSS-MB"},
-		closedName(8, namePlantgate):         {unitRate, unitP50, unitP99, unitP999, unitCPU, "client-cpu-us/answer", "RSS-MB", "peak-RSS-MB"},
+		closedName(64, nameEcho):             {unitRate, unitP50, unitP99, unitP999, unitCPU, "client-cpu-us/answer", "RSS-MB", "peak-RSS-MB"},
+		closedName(64, namePlantgate):        {unitRate, unitP50, unitP99, unitP999, unitCPU, "client-cpu-us/answer", "RSS-MB", "peak-RSS-MB"},
 		"single/closed/clients=4/ratio":      {"rate/echo", "p99/echo", "cpu/echo"},
 		openName("rate=100", nameEcho):       {"planned-req/s", unitRate, unitP99},
 		openName("rate=half", namePlantgate): {"planned-req/s", unitRate, unitP99},

@@ -35,7 +35,7 @@ const drainTimeout = 10 * time.Minute
 
 // build makes the server's binary.
 func build(ctx context.Context, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", to, "plantgate/cmd/plantgate")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, "plantgate/cmd/plantgate")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -77,6 +77,9 @@ func (b *bench) killLoaded(ctx context.Context) (kept [][]byte, backlog float64,
 		_, _ = l.closed(ctx, time.Minute) // the kill ends it
 	}()
 	err = pause(ctx, min(b.sustain/2, 5*time.Second))
+	for wait := time.Now().Add(answerTimeout); err == nil && l.stored.Load() == 0 && time.Now().Before(wait); {
+		err = pause(ctx, 10*time.Millisecond)
+	}
 	if err == nil {
 		backlog, err = b.server.backlog(ctx)
 	}
