@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,20 +105,23 @@ func TestDamagedBlockHoldsUpItsHourOnly(t *testing.T) {
 func TestRunPassesUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := &shared{memory: newMemory()}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- NewRollup(m, RollupOptions{}).Run(ctx) }()
 		synctest.Wait()
-		m.append(sampleAt(1, "a", time.Now(), mes.Int(1)))
+		m.with(func() { m.append(sampleAt(1, "a", time.Now(), mes.Int(1))) })
+		due := func() (n int) {
+			synctest.Wait()
+			m.with(func() { n = len(m.marks) })
+			return n
+		}
 		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		if len(m.marks) != 1 {
+		if due() != 1 {
 			t.Error("a minute was rolled up before its time")
 		}
 		time.Sleep(90 * time.Second)
-		synctest.Wait()
-		if len(m.marks) != 0 {
+		if due() != 0 {
 			t.Error("a minute was not rolled up in its time")
 		}
 		cancel()
@@ -125,6 +129,33 @@ func TestRunPassesUntilItsContextEnds(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// shared is a memory that is looked at while it is worked on.
+type shared struct {
+	*memory
+	mu sync.Mutex
+}
+
+func (s *shared) with(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn()
+}
+
+func (s *shared) DueMarks(ctx context.Context, after Mark, before time.Time, limit int) (marks []Mark, err error) {
+	s.with(func() { marks, err = s.memory.DueMarks(ctx, after, before, limit) })
+	return marks, err
+}
+
+func (s *shared) Samples(ctx context.Context, unit Unit, signals []string, from, to time.Time, yield func(Sample) error) (err error) {
+	s.with(func() { err = s.memory.Samples(ctx, unit, signals, from, to, yield) })
+	return err
+}
+
+func (s *shared) UpdateRollups(ctx context.Context, fn func(RollupTx) error) (err error) {
+	s.with(func() { err = s.memory.UpdateRollups(ctx, fn) })
+	return err
 }
 
 type broken struct {
