@@ -21,6 +21,8 @@ type StorageOptions struct {
 	// LogFolder is where arrivals are logged; "" is beside the database.
 	LogFolder string
 	LogFS     wal.FS
+	// SegmentSize is the size of the largest files of the log, in bytes.
+	SegmentSize int64
 	// MaxPending and MaxLogBytes bound what is durable and not applied yet.
 	MaxPending  int64
 	MaxLogBytes int64
@@ -114,7 +116,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	if err := s.CheckSchema(ctx); err != nil {
 		return nil, fmt.Errorf("prepare the store: %w", err)
 	}
-	if s.log, err = wal.Open(o.LogFolder, wal.Options{MaxSize: o.MaxLogBytes + largestCommit, FS: o.LogFS}); err != nil {
+	if s.log, err = wal.Open(o.LogFolder, wal.Options{SegmentSize: o.SegmentSize, MaxSize: o.MaxLogBytes + largestCommit, FS: o.LogFS}); err != nil {
 		return nil, err
 	}
 	applied, err := s.begin(ctx)
