@@ -150,6 +150,10 @@ func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error 
 		if err == nil {
 			err = r.apply(ctx, &r.batch, enough)
 		}
+		if errors.Is(err, errGivenUp) {
+			r.reader = r.journal.Reader(r.applied.Position) // the batch comes again
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -40,19 +40,24 @@ const recordOverhead = 512
 
 func (j *job) accept(i int) { j.accepted = append(j.accepted, i) }
 
-// quarantine keeps the message as it came, or the record where it came as no text.
 func (j *job) quarantine(i int, rec *mes.Record, fault *mes.Error) {
+	item := QuarantineItem(rec, fault)
+	j.items = append(j.items, item)
+	j.receipts[i] = mes.Receipt{Status: mes.ReceiptQuarantined, ID: item.ID, Fault: fault}
+}
+
+// QuarantineItem makes an item of a record that can't be accepted: the message as
+// it came, or the record where it came as no text.
+func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
 	raw := rec.Payload
 	if raw == nil && Format(rec.Origin.Format) == FormatDataValue {
 		raw = encodeDataValue(rec)
 	}
-	item := mes.QuarantineItem{
+	return mes.QuarantineItem{
 		ID: mes.NewID(), State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
 		SiteID: rec.SiteID, MachineID: rec.MachineID, DataType: rec.DataType,
 		Reason: *fault, Raw: raw,
 	}
-	j.items = append(j.items, item)
-	j.receipts[i] = mes.Receipt{Status: mes.ReceiptQuarantined, ID: item.ID, Fault: fault}
 }
 
 func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"plantgate/internal/mes"
@@ -24,6 +25,9 @@ func (s *Service) Run(ctx context.Context) error {
 		s.waitForRoom(ctx)
 		select {
 		case <-s.queue.wake:
+			// Whoever is about to come lets the sync count for more; nobody is waited
+			// for.
+			runtime.Gosched()
 			if err := s.commitWaiting(); err != nil {
 				return err
 			}
