@@ -22,11 +22,14 @@ const (
 	RefuseUnknown Policy = "refuse"
 )
 
-// Options are the settings of a Service. All are required but Clock and Logger.
+// Options are the settings of a Service. All are required but
+// Retention, Clock and Logger.
 type Options struct {
 	Sites *Sites
 	// MaxFuture is how far a source time may be ahead of its receipt.
 	MaxFuture time.Duration
+	// Retention is how old a record may be; 0 is as old as it likes.
+	Retention time.Duration
 	// DedupeWindow is how long message ids are remembered.
 	DedupeWindow time.Duration
 	// Unknown is the policy for work units that are not registered.
@@ -208,6 +211,9 @@ func (s *Service) checkTime(rec *mes.Record) *mes.Error {
 	case ahead > s.opts.MaxFuture:
 		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp",
 			Detail: "is more than " + s.opts.MaxFuture.String() + " ahead of the time of receipt " + rec.ReceivedAt.Format(time.RFC3339)}})
+	case s.opts.Retention > 0 && -ahead > s.opts.Retention:
+		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp",
+			Detail: "is older than records are kept (" + s.opts.Retention.String() + ")"}})
 	case ahead > 0 && !rec.HasFlag(mes.FlagAhead):
 		rec.Flags = append(rec.Flags, mes.FlagAhead)
 	}
