@@ -22,17 +22,31 @@ type job struct {
 	// signals of all records, which are what makes a commit long.
 	signals int
 
+	// done gets a token when the batch is finished, err is how.
 	done chan struct{}
 	err  error
 }
 
-func newJob(records []mes.Record) *job {
-	j := &job{records: records, receipts: make([]mes.Receipt, len(records)), done: make(chan struct{})}
+// jobs are kept for use again: there is one for each request.
+type jobs struct{ pool sync.Pool }
+
+func (p *jobs) get(records []mes.Record) *job {
+	j, ok := p.pool.Get().(*job)
+	if !ok {
+		j = &job{done: make(chan struct{}, 1)}
+	}
+	j.records, j.receipts = records, make([]mes.Receipt, len(records))
 	for i := range records {
 		j.bytes += len(records[i].Payload) + recordOverhead
 		j.signals += len(records[i].Signals)
 	}
 	return j
+}
+
+// put takes a job back that is finished, whose receipts its caller keeps.
+func (p *jobs) put(j *job) {
+	*j = job{done: j.done, accepted: j.accepted[:0]}
+	p.pool.Put(j)
 }
 
 // recordOverhead is about what a record takes in memory besides its payload.
@@ -64,7 +78,7 @@ func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 
 
 func (j *job) finish(err error) {
 	j.err = err
-	close(j.done)
+	j.done <- struct{}{}
 }
 
 // queue holds jobs for the writer, in order of arrival, bounded in records and

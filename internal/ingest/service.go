@@ -51,7 +51,10 @@ type Service struct {
 	opts     Options
 	receiver mes.ID
 	queue    *queue
+	jobs     jobs
 	stats    counters
+	// group is the writer's alone.
+	group []mes.Record
 
 	receiptMu   sync.Mutex
 	lastReceipt time.Time
@@ -95,7 +98,7 @@ func (s *Service) ingest(ctx context.Context, batch []mes.Record, wait bool) ([]
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	j := newJob(batch)
+	j := s.jobs.get(batch)
 	for i := range batch {
 		rec := &batch[i]
 		s.stamp(rec)
@@ -124,7 +127,9 @@ func (s *Service) sort(j *job, i int, rec *mes.Record) {
 func (s *Service) commit(ctx context.Context, j *job, wait bool) ([]mes.Receipt, error) {
 	if j.isEmpty() {
 		s.stats.count(j)
-		return j.receipts, nil
+		receipts := j.receipts
+		s.jobs.put(j)
+		return receipts, nil
 	}
 	if err := s.admitJob(ctx, j, wait); err != nil {
 		s.stats.refused.Add(int64(len(j.records)))
@@ -135,7 +140,9 @@ func (s *Service) commit(ctx context.Context, j *job, wait bool) ([]mes.Receipt,
 		if j.err == nil {
 			s.stats.count(j)
 		}
-		return j.receipts, j.err
+		receipts, err := j.receipts, j.err
+		s.jobs.put(j)
+		return receipts, err
 	case <-ctx.Done():
 		// The records may still be committed; sending them again is harmless.
 		return nil, mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the request ended before its data were committed")
