@@ -150,7 +150,10 @@ func (s *Storage) LogSize() int64 { return s.log.Size() }
 func (s *Storage) Close() error {
 	var err error
 	if s.log != nil {
-		err = s.log.Close()
+		// A log that failed has said so to whoever appended to it.
+		if err = s.log.Close(); errors.Is(err, wal.ErrFailed) {
+			err = nil
+		}
 	}
 	if s.Store != nil {
 		err = errors.Join(err, s.Store.Close())
