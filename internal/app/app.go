@@ -22,6 +22,7 @@ import (
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/opcua"
+	"plantgate/internal/retention"
 	"plantgate/internal/series"
 	"plantgate/internal/store"
 )
@@ -121,7 +122,7 @@ func (a *App) openIngest() error {
 	d := a.cfg.Data
 	a.decoder = ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
 	a.ingest = ingest.New(a.storage.Journal, a.decoder, ingest.Options{
-		Sites: directory, MaxFuture: d.MaxFuture, DedupeWindow: d.DedupeWindow,
+		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
 		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
 		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
 		Logger: a.log,
@@ -263,6 +264,9 @@ func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
 		run(a.metrics.run)
 	}
 	run(a.rollup.Run)
+	if keep := a.cfg.Data.Retention; keep > 0 {
+		run(retention.New(a.storage, retention.Options{Keep: keep, Logger: a.log}).Run)
+	}
 	run(func(ctx context.Context) error { return a.server.Run(ctx, a.listener) })
 	parts.Wait()
 	return failed

@@ -34,7 +34,7 @@ type StorageOptions struct {
 
 // Bounds of what waits in the log, unless configured.
 const (
-	defaultMaxPending  = 2_000_000
+	defaultMaxPending  = 1_000_000
 	defaultMaxLogBytes = 1 << 30
 	// largestCommit is how far one commit may go beyond the bound of the log.
 	largestCommit = 512 << 20
@@ -152,7 +152,10 @@ func (s *Storage) LogSize() int64 { return s.log.Size() }
 func (s *Storage) Close() error {
 	var err error
 	if s.log != nil {
-		err = s.log.Close()
+		// A log that failed has said so to whoever appended to it.
+		if err = s.log.Close(); errors.Is(err, wal.ErrFailed) {
+			err = nil
+		}
 	}
 	if s.Store != nil {
 		err = errors.Join(err, s.Store.Close())

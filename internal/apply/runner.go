@@ -15,10 +15,10 @@ import (
 
 // Options are the settings of a Runner. The zero value of a field means its default.
 type Options struct {
-	// MaxDelay is how long records wait for company; 0 means a second. Readers do
+	// MaxDelay is how long records wait for company; 0 means 2 s. Readers do
 	// not wait for it.
 	MaxDelay time.Duration
-	// FullStep is how many records are worth a step at once; 0 means 16384.
+	// FullStep is how many records are worth a step at once; 0 means 32768.
 	FullStep int
 	// MaxRecords and MaxBytes bound one step; 0 means 32768 and 16 MiB.
 	MaxRecords, MaxBytes int
@@ -39,13 +39,13 @@ func (o *Options) setDefaults() {
 			*d = v
 		}
 	}
-	set(&o.MaxDelay, time.Second)
+	set(&o.MaxDelay, 2*time.Second)
 	set(&o.ReadWait, 2*time.Second)
 	set(&o.StopTime, 10*time.Second)
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 32 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
+	}{{&o.FullStep, 32 << 10}, {&o.MaxRecords, 32 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
 		if *n.field == 0 {
 			*n.field = n.value
 		}
@@ -152,6 +152,10 @@ func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error 
 		}
 		if err == nil {
 			err = r.apply(ctx, &r.batch, enough)
+		}
+		if errors.Is(err, errGivenUp) {
+			r.reader = r.journal.Reader(r.applied.Position) // the batch comes again
+			return nil
 		}
 		if err != nil {
 			return err

@@ -22,12 +22,20 @@ type job struct {
 	// signals of all records, which are what makes a commit long.
 	signals int
 
+	// done gets a token when the batch is finished, err is how.
 	done chan struct{}
 	err  error
 }
 
-func newJob(records []mes.Record) *job {
-	j := &job{records: records, receipts: make([]mes.Receipt, len(records)), done: make(chan struct{})}
+// jobs are kept for use again: there is one for each request.
+type jobs struct{ pool sync.Pool }
+
+func (p *jobs) get(records []mes.Record) *job {
+	j, ok := p.pool.Get().(*job)
+	if !ok {
+		j = &job{done: make(chan struct{}, 1)}
+	}
+	j.records, j.receipts = records, make([]mes.Receipt, len(records))
 	for i := range records {
 		j.bytes += len(records[i].Payload) + recordOverhead
 		j.signals += len(records[i].Signals)
@@ -35,31 +43,42 @@ func newJob(records []mes.Record) *job {
 	return j
 }
 
+// put takes a job back that is finished, whose receipts its caller keeps.
+func (p *jobs) put(j *job) {
+	*j = job{done: j.done, accepted: j.accepted[:0]}
+	p.pool.Put(j)
+}
+
 // recordOverhead is about what a record takes in memory besides its payload.
 const recordOverhead = 512
 
 func (j *job) accept(i int) { j.accepted = append(j.accepted, i) }
 
-// quarantine keeps the message as it came, or the record where it came as no text.
 func (j *job) quarantine(i int, rec *mes.Record, fault *mes.Error) {
+	item := QuarantineItem(rec, fault)
+	j.items = append(j.items, item)
+	j.receipts[i] = mes.Receipt{Status: mes.ReceiptQuarantined, ID: item.ID, Fault: fault}
+}
+
+// QuarantineItem makes an item of a record that can't be accepted: the message as
+// it came, or the record where it came as no text.
+func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
 	raw := rec.Payload
 	if raw == nil && Format(rec.Origin.Format) == FormatDataValue {
 		raw = encodeDataValue(rec)
 	}
-	item := mes.QuarantineItem{
+	return mes.QuarantineItem{
 		ID: mes.NewID(), State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
 		SiteID: rec.SiteID, MachineID: rec.MachineID, DataType: rec.DataType,
 		Reason: *fault, Raw: raw,
 	}
-	j.items = append(j.items, item)
-	j.receipts[i] = mes.Receipt{Status: mes.ReceiptQuarantined, ID: item.ID, Fault: fault}
 }
 
 func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }
 
 func (j *job) finish(err error) {
 	j.err = err
-	close(j.done)
+	j.done <- struct{}{}
 }
 
 // queue holds jobs for the writer, in order of arrival, bounded in records and

@@ -34,7 +34,7 @@ func (s *Service) Replay(ctx context.Context, r Replay) ([]mes.Receipt, error) {
 		return nil, mes.Errorf(mes.CodeConflict, "the item was %s already", item.State)
 	}
 	batch := s.decoder.Decode(replaySource(item, r), replayBody(item, r))
-	j := newJob(batch)
+	j := s.jobs.get(batch)
 	for i := range batch {
 		if err := s.admitReplayed(ctx, &batch[i], item, i); err != nil {
 			return nil, err
@@ -101,7 +101,7 @@ func (s *Service) Discard(ctx context.Context, id mes.ID, by string) error {
 		return err
 	}
 	item.State, item.ResolvedAt, item.ResolvedBy = mes.QuarantineDiscarded, mes.Micros(s.opts.Clock()), by
-	j := newJob(nil)
+	j := s.jobs.get(nil)
 	j.resolve = &item
 	_, err = s.commit(ctx, j, false)
 	return err

@@ -22,11 +22,14 @@ const (
 	RefuseUnknown Policy = "refuse"
 )
 
-// Options are the settings of a Service. All are required but Clock and Logger.
+// Options are the settings of a Service. All are required but
+// Retention, Clock and Logger.
 type Options struct {
 	Sites *Sites
 	// MaxFuture is how far a source time may be ahead of its receipt.
 	MaxFuture time.Duration
+	// Retention is how old a record may be; 0 is as old as it likes.
+	Retention time.Duration
 	// DedupeWindow is how long message ids are remembered.
 	DedupeWindow time.Duration
 	// Unknown is the policy for work units that are not registered.
@@ -48,7 +51,10 @@ type Service struct {
 	opts     Options
 	receiver mes.ID
 	queue    *queue
+	jobs     jobs
 	stats    counters
+	// group is the writer's alone.
+	group []mes.Record
 
 	receiptMu   sync.Mutex
 	lastReceipt time.Time
@@ -92,7 +98,7 @@ func (s *Service) ingest(ctx context.Context, batch []mes.Record, wait bool) ([]
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	j := newJob(batch)
+	j := s.jobs.get(batch)
 	for i := range batch {
 		rec := &batch[i]
 		s.stamp(rec)
@@ -121,7 +127,9 @@ func (s *Service) sort(j *job, i int, rec *mes.Record) {
 func (s *Service) commit(ctx context.Context, j *job, wait bool) ([]mes.Receipt, error) {
 	if j.isEmpty() {
 		s.stats.count(j)
-		return j.receipts, nil
+		receipts := j.receipts
+		s.jobs.put(j)
+		return receipts, nil
 	}
 	if err := s.admitJob(ctx, j, wait); err != nil {
 		s.stats.refused.Add(int64(len(j.records)))
@@ -132,7 +140,9 @@ func (s *Service) commit(ctx context.Context, j *job, wait bool) ([]mes.Receipt,
 		if j.err == nil {
 			s.stats.count(j)
 		}
-		return j.receipts, j.err
+		receipts, err := j.receipts, j.err
+		s.jobs.put(j)
+		return receipts, err
 	case <-ctx.Done():
 		// The records may still be committed; sending them again is harmless.
 		return nil, mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the request ended before its data were committed")
@@ -208,6 +218,9 @@ func (s *Service) checkTime(rec *mes.Record) *mes.Error {
 	case ahead > s.opts.MaxFuture:
 		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp",
 			Detail: "is more than " + s.opts.MaxFuture.String() + " ahead of the time of receipt " + rec.ReceivedAt.Format(time.RFC3339)}})
+	case s.opts.Retention > 0 && -ahead > s.opts.Retention:
+		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp",
+			Detail: "is older than records are kept (" + s.opts.Retention.String() + ")"}})
 	case ahead > 0 && !rec.HasFlag(mes.FlagAhead):
 		rec.Flags = append(rec.Flags, mes.FlagAhead)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"plantgate/internal/mes"
@@ -24,6 +25,9 @@ func (s *Service) Run(ctx context.Context) error {
 		s.waitForRoom(ctx)
 		select {
 		case <-s.queue.wake:
+			// Whoever is about to come lets the sync count for more; nobody is waited
+			// for.
+			runtime.Gosched()
 			if err := s.commitWaiting(); err != nil {
 				return err
 			}
@@ -91,6 +95,7 @@ func (s *Service) commitGroup(jobs []*job) error {
 			return err
 		}
 		s.report(err, 1)
+		jobs[i] = nil // its caller may use it again at once
 		j.finish(err)
 	}
 	return nil
@@ -111,9 +116,7 @@ func (s *Service) abandon(jobs []*job, err error) {
 	failed := mes.Wrap(mes.CodeUnavailable, err, "the server is stopping")
 	for jobs != nil {
 		for _, j := range jobs {
-			select {
-			case <-j.done:
-			default:
+			if j != nil {
 				j.finish(failed)
 			}
 		}
@@ -133,12 +136,19 @@ func (s *Service) update(jobs []*job) error {
 
 func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	ctx := context.Background()
-	var records []mes.Record
+	records := s.group[:0]
 	for _, j := range jobs {
 		for _, i := range j.accepted {
 			records = append(records, j.records[i])
 		}
 	}
+	// The records are their callers' again once they have their receipts.
+	defer func() {
+		clear(records)
+		if s.group = records; cap(records) > maxGroup {
+			s.group = nil
+		}
+	}()
 	receipts, err := tx.AppendRecords(ctx, records, ledger)
 	if err != nil {
 		return err

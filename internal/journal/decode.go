@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"plantgate/internal/mes"
 )
@@ -15,7 +16,9 @@ var errFrame = errors.New("a frame of the log can't be read")
 // appendFrame adds what a frame says to the group. The frame may be reused
 // afterwards.
 func (g *Group) appendFrame(frame []byte) error {
-	d := decoder{data: bytes.Clone(frame), text: string(frame)}
+	// Texts and payloads are parts of one copy, which nobody ever writes to again.
+	data := bytes.Clone(frame)
+	d := decoder{data: data, text: unsafe.String(unsafe.SliceData(data), len(data))}
 	if version := d.byte(); version != formatVersion && d.err == nil {
 		return fmt.Errorf("%w: its format %d is not %d; it is of another version of this program", errFrame, version, formatVersion)
 	}
@@ -54,7 +57,7 @@ const (
 // decoder reads a frame. After the first error every read gives zero values.
 type decoder struct {
 	data []byte
-	// text is the same as data, so that texts are parts of it and not copies.
+	// text is the same memory as data.
 	text string
 	at   int
 	err  error

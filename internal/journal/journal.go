@@ -112,10 +112,11 @@ func (j *Journal) recover(ctx context.Context, applied Applied) error {
 		if err := g.appendFrame(frame); err != nil {
 			return err
 		}
-		if len(g.Records) > 0 && g.FirstArrival != j.next {
+		// The first frame may have been applied in part.
+		if len(g.Records) > 0 && g.FirstArrival > j.next {
 			return fmt.Errorf("%w: its first record is number %d, not %d", errFrame, g.FirstArrival, j.next)
 		}
-		j.next += int64(len(g.Records))
+		j.next = max(j.next, g.FirstArrival+int64(len(g.Records)))
 		for i := range g.Records {
 			r := &g.Records[i]
 			u, err := j.unit(ctx, r.SiteID, r.MachineID)

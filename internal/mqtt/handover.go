@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -11,6 +12,10 @@ type delivery struct {
 	Message
 	ack func()
 }
+
+// yields is how often the consumer lets the client's goroutines go first: a message
+// passes two of them before it is handed over.
+const yields = 3
 
 // handover is the bounded place between the client's handler, which must never
 // wait long, and the consumer, which waits for commits. What was put counts
@@ -90,6 +95,10 @@ func (h *handover) take(ctx context.Context, limit int) []delivery {
 	for {
 		if ctx.Err() != nil {
 			return nil
+		}
+		// What the client has read already joins; nobody waits for what has not come.
+		for range yields {
+			runtime.Gosched()
 		}
 		if batch := h.takeNow(limit); batch != nil {
 			return batch

@@ -50,10 +50,6 @@ func PutRecords(ctx context.Context, t *Tx, b *journal.Batch) error {
 // bindRecord sets what the record says of itself.
 func bindRecord(row []driver.NamedValue, r *mes.Record) error {
 	given, sequence := sequenceColumns(r.Sequence)
-	flags, err := list[mes.Flag](r.Flags).Value()
-	if err != nil {
-		return err
-	}
 	text, err := signals(r.Signals).Value()
 	if err != nil {
 		return err
@@ -70,9 +66,19 @@ func bindRecord(row []driver.NamedValue, r *mes.Record) error {
 	row[columnReceivedAt].Value = r.ReceivedAt.UnixMicro()
 	row[columnStatus].Value = string(r.Status)
 	row[columnStatusCode].Value = int64(r.StatusCode)
-	row[columnMessageID].Value = r.MessageID
+	row[columnMessageID].Value = nil
+	if r.MessageID != "" {
+		row[columnMessageID].Value = r.MessageID
+	}
 	row[columnSnapshot].Value = r.Snapshot
-	row[columnFlags].Value = flags
+	row[columnFlags].Value = nil
+	if len(r.Flags) > 0 {
+		flags, err := list[mes.Flag](r.Flags).Value()
+		if err != nil {
+			return err
+		}
+		row[columnFlags].Value = flags
+	}
 	row[columnSignals].Value = text
 	row[columnPayload].Value = nil
 	if r.Payload != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"plantgate/internal/mes"
@@ -90,9 +91,12 @@ func (l list[T]) Value() (driver.Value, error) {
 	return string(b), err
 }
 
-// Scan implements sql.Scanner. An empty array becomes nil.
+// Scan implements sql.Scanner. An empty array and NULL become nil.
 func (l *list[T]) Scan(src any) error {
 	*l = nil
+	if src == nil {
+		return nil
+	}
 	text, ok := src.(string)
 	if !ok {
 		return fmt.Errorf("a list is text, not %T", src)
@@ -128,12 +132,15 @@ func (s signals) Value() (driver.Value, error) {
 	return string(append(b, ']')), nil
 }
 
-// Scan implements sql.Scanner.
+// Scan implements sql.Scanner. It adds to what is there.
 func (s *signals) Scan(src any) error {
-	*s = nil
 	text, ok := src.(string)
 	if !ok {
 		return fmt.Errorf("signals are text, not %T", src)
+	}
+	if list, ok := appendPlainSignals(*s, text); ok {
+		*s = list
+		return nil
 	}
 	var rows []signalRow
 	if err := json.Unmarshal([]byte(text), &rows); err != nil {
@@ -143,6 +150,54 @@ func (s *signals) Scan(src any) error {
 		*s = append(*s, mes.Signal{Name: r.name, Value: mes.Restore(r.kind, r.text), Unit: r.unit})
 	}
 	return nil
+}
+
+// appendPlainSignals reads what Value wrote, as long as no text in it has escapes,
+// without copies. It gives up on anything else.
+func appendPlainSignals(list []mes.Signal, text string) ([]mes.Signal, bool) {
+	if text == "[]" {
+		return list, true
+	}
+	rest, ok := strings.CutPrefix(text, "[")
+	for ok {
+		var s mes.Signal
+		var value string
+		if len(rest) < len(`["",0,"",""]`) || rest[0] != '[' {
+			return list, false
+		}
+		if s.Name, rest, ok = plainText(rest[1:]); !ok || len(rest) < 3 {
+			return list, false
+		}
+		kind := rest[1] - '0'
+		if rest[0] != ',' || kind > byte(mes.KindArray) || rest[2] != ',' {
+			return list, false
+		}
+		if value, rest, ok = plainText(rest[3:]); !ok || len(rest) < 1 {
+			return list, false
+		}
+		if s.Unit, rest, ok = plainText(rest[1:]); !ok || len(rest) < 2 || rest[0] != ']' {
+			return list, false
+		}
+		s.Value = mes.Restore(mes.Kind(kind), value)
+		list = append(list, s)
+		if rest == "]]" {
+			return list, true
+		}
+		rest, ok = strings.CutPrefix(rest[1:], ",")
+	}
+	return list, false
+}
+
+// plainText cuts a quoted text without escapes off.
+func plainText(s string) (text, rest string, ok bool) {
+	if s == "" || s[0] != '"' {
+		return "", "", false
+	}
+	end := strings.IndexByte(s[1:], '"')
+	if end < 0 || strings.IndexByte(s[1:1+end], '\\') >= 0 {
+		return "", "", false
+	}
+	return s[1 : 1+end], s[2+end:], true
 }
 
 type signalRow struct {

@@ -49,9 +49,9 @@ CREATE TABLE record (
     received_at    INTEGER NOT NULL,
     status         TEXT    NOT NULL,
     status_code    INTEGER NOT NULL,
-    message_id     TEXT    NOT NULL,
+    message_id     TEXT,             -- NULL if none
     snapshot       INTEGER NOT NULL,
-    flags          TEXT    NOT NULL,
+    flags          TEXT,             -- NULL if none
     origin         INTEGER NOT NULL,
     -- [[name, kind, canonical text, unit], ...] in ascending order of names.
     signals        TEXT    NOT NULL,
@@ -62,7 +62,7 @@ CREATE TABLE record (
 
 INSERT INTO record
 SELECT equipment.number, r.time, r.sequence_given, r.sequence, r.id, r.position, r.data_type, r.time_origin,
-    r.server_time, r.received_at, r.status, r.status_code, r.message_id, r.snapshot, r.flags, origin.number,
+    r.server_time, r.received_at, r.status, r.status_code, nullif(r.message_id, ''), r.snapshot, nullif(r.flags, '[]'), origin.number,
     r.signals, r.payload
 FROM record_1 AS r
 JOIN equipment ON equipment.site_id = r.site_id AND equipment.id = r.machine_id
@@ -71,9 +71,10 @@ JOIN origin ON origin.door = r.door AND origin.connection = r.connection
 ORDER BY 1, 2, 3, 4, 5;
 
 -- An id begins with the milliseconds of its record's time, so that it is found
--- here as well.
-CREATE UNIQUE INDEX record_by_time ON record (time, sequence_given, sequence, id);
-CREATE UNIQUE INDEX record_by_position ON record (position);
+-- here as well. It is made of the site and the machine too, so that the primary
+-- key keeps it unique; the log of arrivals does that for the position.
+CREATE INDEX record_by_time ON record (time, sequence_given, sequence, id);
+CREATE INDEX record_by_position ON record (position);
 -- Finds the neighbours of a snapshot that arrives late.
 CREATE INDEX record_snapshots ON record (unit, time, sequence_given, sequence, id) WHERE snapshot = 1;
 
@@ -186,8 +187,9 @@ CREATE TABLE record (
 
 INSERT INTO record
 SELECT r.position, r.id, equipment.site_id, equipment.id, r.data_type, r.time, r.sequence_given, r.sequence,
-    r.time_origin, r.server_time, r.received_at, r.status, r.status_code, r.message_id, r.snapshot, r.flags,
-    origin.door, origin.connection, origin.address, origin.format, r.signals, r.payload
+    r.time_origin, r.server_time, r.received_at, r.status, r.status_code, coalesce(r.message_id, ''), r.snapshot,
+    coalesce(r.flags, '[]'), origin.door, origin.connection, origin.address, origin.format,
+    r.signals, r.payload
 FROM record_2 AS r
 JOIN equipment ON equipment.number = r.unit
 JOIN origin ON origin.number = r.origin
