@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -221,6 +222,28 @@ func memory(g *journal.Group) (bytes uintptr) {
 	return bytes
 }
 
+// wantBounded reads a frame and looks at what memory that took.
+func wantBounded(t *testing.T, frame []byte) (*journal.Batch, error) {
+	t.Helper()
+	var b journal.Batch
+	err := b.Read(frame, 1)
+	if got, most := memory(&b.Group), uintptr(len(frame))*64+4096; got > most {
+		t.Errorf("%d bytes for a frame of %d", got, len(frame))
+	}
+	return &b, err
+}
+
+// TestClaimsTakeNoMemory puts a large count into every place of a frame.
+func TestClaimsTakeNoMemory(t *testing.T) {
+	t.Parallel()
+	for _, frame := range frames(t) {
+		for at := range frame {
+			claim := slices.Concat(frame[:at], []byte{0x80, 0x80, 0x40}, frame[at:])
+			_, _ = wantBounded(t, claim) // it may stand in a text
+		}
+	}
+}
+
 // FuzzFrame reads any bytes as a frame: there is an error or a value, in memory
 // that the length of the frame bounds.
 func FuzzFrame(f *testing.F) {
@@ -232,13 +255,9 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte{2})
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		before := bytes.Clone(frame)
-		var b journal.Batch
-		err := b.Read(frame, 1)
+		b, err := wantBounded(t, frame)
 		if !bytes.Equal(frame, before) {
 			t.Fatal("reading changed the frame")
-		}
-		if got, most := memory(&b.Group), uintptr(len(frame))*64+4096; got > most {
-			t.Errorf("%d bytes for a frame of %d", got, len(frame))
 		}
 		if err != nil {
 			return

@@ -214,10 +214,12 @@ func TestFailedCommitLeavesNothing(t *testing.T) {
 	if err := resolve(p, open, "somebody"); err != nil {
 		t.Errorf("a resolution that was undone counts: %v", err)
 	}
+	// What is newer comes first, so that each is looked for.
+	p.mustAdd(record("m", 200), record("keyed", 200), record("new", 200))
 	for i, receipt := range p.mustAdd(records...) {
 		wantReceipt(t, "a record that was undone", receipt, created(records[i]))
 	}
-	if all := p.all(); len(all.Records) != 5 || all.FirstArrival != 1 {
+	if all := p.all(); len(all.Records) != 8 || all.FirstArrival != 1 {
 		t.Errorf("%d records from number %d", len(all.Records), all.FirstArrival)
 	}
 }
