@@ -18,9 +18,9 @@ type Options struct {
 	// MaxDelay is how long records wait for company; 0 means 2 s. Readers do
 	// not wait for it.
 	MaxDelay time.Duration
-	// FullStep is how many records are worth a step at once; 0 means 32768.
+	// FullStep is how many records are worth a step at once; 0 means 16384.
 	FullStep int
-	// MaxRecords and MaxBytes bound one step; 0 means 32768 and 16 MiB.
+	// MaxRecords and MaxBytes bound one step; 0 means 16384 and 16 MiB.
 	MaxRecords, MaxBytes int
 	// ReadWait is how long a reader waits for the records before it; 0 means 2 s.
 	ReadWait time.Duration
@@ -42,7 +42,7 @@ func (o *Options) setDefaults() {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&o.FullStep, 32 << 10}, {&o.MaxRecords, 32 << 10}, {&o.MaxBytes, 16 << 20}} {
+	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 16 << 10}, {&o.MaxBytes, 16 << 20}} {
 		if *n.field == 0 {
 			*n.field = n.value
 		}
