@@ -59,6 +59,7 @@ func addTail(ctx context.Context, tail *tail, path string, o StorageOptions) (er
 		if err := b.Read(frame, end); err != nil {
 			return err
 		}
+		b.Skip(applied.Arrivals) // the database may have taken a part of it
 		applied.Position, applied.Arrivals = end, max(applied.Arrivals, b.Arrivals())
 		return to.Apply(ctx, applied, false, func(tx *store.Tx) error { return apply.All(ctx, steps, tx, &b) })
 	})

@@ -21,6 +21,8 @@ type StorageOptions struct {
 	// LogFolder is where arrivals are logged; "" is beside the database.
 	LogFolder string
 	LogFS     wal.FS
+	// SegmentSize is the size of the largest files of the log, in bytes.
+	SegmentSize int64
 	// MaxPending and MaxLogBytes bound what is durable and not applied yet.
 	MaxPending  int64
 	MaxLogBytes int64
@@ -36,6 +38,8 @@ const (
 	defaultMaxLogBytes = 1 << 30
 	// largestCommit is how far one commit may go beyond the bound of the log.
 	largestCommit = 512 << 20
+	// defaultRelease is how many bytes of the log are given back at once.
+	defaultRelease = 8 << 20
 	// keyWindow is how long idempotency keys count.
 	keyWindow = 24 * time.Hour
 )
@@ -55,6 +59,10 @@ func (o *StorageOptions) setDefaults(path string) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Apply.ReleaseAfter == 0 {
+		// What is applied and not given back yet must never fill the log.
+		o.Apply.ReleaseAfter = int(min(defaultRelease, o.MaxLogBytes/4))
 	}
 	if o.Apply.Logger == nil {
 		o.Apply.Logger = o.Logger
@@ -114,7 +122,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	if err := s.CheckSchema(ctx); err != nil {
 		return nil, fmt.Errorf("prepare the store: %w", err)
 	}
-	if s.log, err = wal.Open(o.LogFolder, wal.Options{MaxSize: o.MaxLogBytes + largestCommit, FS: o.LogFS}); err != nil {
+	if s.log, err = wal.Open(o.LogFolder, wal.Options{SegmentSize: o.SegmentSize, MaxSize: o.MaxLogBytes + largestCommit, FS: o.LogFS}); err != nil {
 		return nil, err
 	}
 	applied, err := s.begin(ctx)
@@ -125,21 +133,23 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	if err != nil {
 		return nil, err
 	}
+	// All that was kept counts until it is released, and it might fill the log.
+	if err := s.Journal.Release(applied.Position); err != nil {
+		return nil, err
+	}
 	s.Runner = apply.New(s.Journal, s.Store, applied, steps(o), o.Apply)
 	s.ReadAfter(s.Runner.Wait)
 	return s, nil
 }
 
-// begin notes where the database stands in its log.
+// begin notes where the database stands in its log, and makes it durable: the
+// process before may have been killed before it was.
 func (s *Storage) begin(ctx context.Context) (journal.Applied, error) {
 	before, err := s.Applied(ctx)
 	if err != nil {
 		return before, err
 	}
 	now := journal.Begin(s.log, before)
-	if now == before {
-		return now, nil
-	}
 	return now, s.Apply(ctx, now, true, func(*store.Tx) error { return nil })
 }
 

@@ -12,10 +12,6 @@ import (
 	"plantgate/internal/wal"
 )
 
-// releaseEvery is after how many bytes of the log it is made durable that they are
-// applied, so that they can be given back.
-const releaseEvery = 8 << 20
-
 // The pauses between attempts while the store can't take anything.
 const (
 	firstPause = 50 * time.Millisecond
@@ -89,7 +85,7 @@ func (r *Runner[T]) stepWithout(ctx context.Context, b *journal.Batch) error {
 func (r *Runner[T]) step(ctx context.Context, b *journal.Batch, position wal.Position) error {
 	start := time.Now()
 	to := journal.Applied{LogID: r.applied.LogID, Position: position, Arrivals: max(r.applied.Arrivals, b.Arrivals())}
-	durable := position-r.released >= releaseEvery
+	durable := position-r.released >= wal.Position(r.opts.ReleaseAfter)
 	err := r.store.Apply(ctx, to, durable, func(tx T) error { return All(ctx, r.steps, tx, b) })
 	if err != nil {
 		return err

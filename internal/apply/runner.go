@@ -22,6 +22,9 @@ type Options struct {
 	FullStep int
 	// MaxRecords and MaxBytes bound one step; 0 means 16384 and 16 MiB.
 	MaxRecords, MaxBytes int
+	// ReleaseAfter is after how many bytes of the log it is made durable that they
+	// are applied, so that they can be given back; 0 means 8 MiB.
+	ReleaseAfter int
 	// ReadWait is how long a reader waits for the records before it; 0 means 2 s.
 	ReadWait time.Duration
 	// StopTime is how long a stop goes on applying; what is left then is applied
@@ -42,7 +45,7 @@ func (o *Options) setDefaults() {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 16 << 10}, {&o.MaxBytes, 16 << 20}} {
+	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 16 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
 		if *n.field == 0 {
 			*n.field = n.value
 		}

@@ -209,7 +209,7 @@ func TestKill(t *testing.T) {
 			if code, err := p.process.Stop(os.Interrupt); code != 0 || err != nil {
 				t.Errorf("exit code %d, %v:\n%s", code, err, p.process.Stderr())
 			}
-			if err := verifyFile(filepath.Join(p.program.Folder, "data", "plantgate.db"), len(found)); err != nil {
+			if err := verifyFile(t.Context(), filepath.Join(p.program.Folder, "data", "plantgate.db"), len(found)); err != nil {
 				t.Error(err)
 			}
 			for _, door := range []string{"rest", "mqtt"} {
@@ -221,20 +221,6 @@ func TestKill(t *testing.T) {
 				kills, p.killedStarts, time.Since(begun).Round(time.Second), len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found))
 		})
 	}
-}
-
-// number reads a setting of the test from the environment.
-func number(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 // freePort returns a free port below those that the system gives to outgoing

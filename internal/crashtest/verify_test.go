@@ -3,15 +3,13 @@
 package crashtest
 
 import (
-	"database/sql"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"time"
-
-	_ "plantgate/internal/store" // knows the driver
 )
 
 // storedRecord is a record as the server lists it.
@@ -112,23 +110,14 @@ func (d *driver) verifyLatest(records []storedRecord) error {
 	return errors.Join(errs...)
 }
 
-// verifyFile opens the database of a stopped server as any SQLite program does.
-func verifyFile(path string, records int) error {
-	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+// verifyFile opens the database of a stopped server.
+func verifyFile(ctx context.Context, path string, records int) error {
+	f, err := readFile(ctx, path)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	var integrity string
-	if err := db.QueryRow("PRAGMA integrity_check").Scan(&integrity); err != nil {
-		return err
-	}
-	var count, quarantined int
-	if err := db.QueryRow("SELECT (SELECT count(*) FROM record), (SELECT count(*) FROM quarantine)").Scan(&count, &quarantined); err != nil {
-		return err
-	}
-	if integrity != "ok" || count != records || quarantined != 0 {
-		return fmt.Errorf("integrity %s; %d records where the server listed %d; %d messages in quarantine", integrity, count, records, quarantined)
+	if f.integrity != "ok" || f.records != records || f.rows != records || f.lastNumber != records || f.quarantined != 0 {
+		return fmt.Errorf("the server listed %d records; the file: %+v", records, f)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,8 +132,7 @@ func (j *Journal) recover(ctx context.Context, applied Applied) error {
 
 // unit returns what is known of a work unit; it asks the store once.
 func (j *Journal) unit(ctx context.Context, siteID, machineID string) (*unit, error) {
-	name := unitName{siteID, machineID}
-	if u, ok := j.units[name]; ok {
+	if u, ok := j.units[unitName{siteID, machineID}]; ok {
 		return u, nil
 	}
 	last, err := j.index.LastTime(ctx, siteID, machineID)
@@ -143,7 +143,8 @@ func (j *Journal) unit(ctx context.Context, siteID, machineID string) (*unit, er
 	if !last.IsZero() {
 		u.newest = last.UnixMicro()
 	}
-	j.units[name] = u
+	// The texts are parts of larger ones, which would stay in memory with them.
+	j.units[unitName{strings.Clone(siteID), strings.Clone(machineID)}] = u
 	return u, nil
 }
 

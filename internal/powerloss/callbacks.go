@@ -151,14 +151,14 @@ func vfsDelete(tls *libc.TLS, vfs, path uintptr, syncFolder int32) int32 {
 	v := layerAt(vfs)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.operation()
+	name := libc.GoString(path)
+	v.operation(name)
 	rc := function[deleteFunc](at[sqlite3.Tsqlite3_vfs](v.base).FxDelete)(tls, vfs, path, 0)
 	if rc != sqlite3.SQLITE_OK {
 		return rc
 	}
-	name := libc.GoString(path)
 	v.removed(name)
-	if syncFolder != 0 && !v.ignoreSync {
+	if syncFolder != 0 && !v.ignored.has(name) {
 		v.folder(filepath.Dir(name)).sync()
 	}
 	return rc
@@ -176,7 +176,7 @@ func fileWrite(tls *libc.TLS, pFile, data uintptr, size int32, offset int64) int
 	h := handleAt(pFile)
 	h.vfs.mu.Lock()
 	defer h.vfs.mu.Unlock()
-	h.vfs.operation()
+	h.vfs.operation(h.path)
 	if h.vfs.writeError != 0 {
 		return h.vfs.writeError
 	}
@@ -192,7 +192,7 @@ func fileTruncate(tls *libc.TLS, pFile uintptr, size int64) int32 {
 	h := handleAt(pFile)
 	h.vfs.mu.Lock()
 	defer h.vfs.mu.Unlock()
-	h.vfs.operation()
+	h.vfs.operation(h.path)
 	rc := function[truncateFunc](h.methods.FxTruncate)(tls, pFile, size)
 	if rc == sqlite3.SQLITE_OK && h.file != nil {
 		h.file.pending = append(h.file.pending, change{offset: size})
@@ -205,11 +205,11 @@ func fileSync(_ *libc.TLS, pFile uintptr, _ int32) int32 {
 	h := handleAt(pFile)
 	h.vfs.mu.Lock()
 	defer h.vfs.mu.Unlock()
-	h.vfs.operation()
+	h.vfs.operation(h.path)
 	switch {
 	case h.vfs.syncError != 0:
 		return h.vfs.syncError
-	case h.file == nil || h.vfs.ignoreSync:
+	case h.file == nil || h.vfs.ignored.has(h.path):
 		return sqlite3.SQLITE_OK
 	}
 	if !h.vfs.isEntered(h.path, h.file) {

@@ -23,24 +23,33 @@ type Disk struct {
 
 	mu         sync.Mutex // held while a file changes
 	folders    map[string]*folder
-	ignoreSync bool
+	ignored    Paths // whose syncs do nothing
 	syncError  int32
 	writeError int32
+	watched    Paths
 	countdown  int
 	atZero     func(Still)
 }
+
+// Paths tells which files and folders are meant, by their path; nil means none.
+type Paths func(path string) bool
+
+// All are all paths.
+func All(string) bool { return true }
+
+func (p Paths) has(path string) bool { return p != nil && p(path) }
 
 // New returns a disk whose files are in the folder root, as they are now.
 func New(root string) *Disk {
 	return &Disk{root: filepath.Clean(root), folders: map[string]*folder{}}
 }
 
-// IgnoreSync makes every later sync do nothing but say that it did: the fault
-// that the tests must be able to find.
-func (d *Disk) IgnoreSync() {
+// IgnoreSync makes every later sync of the paths do nothing but say that it did:
+// the fault that the tests must be able to find.
+func (d *Disk) IgnoreSync(of Paths) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ignoreSync = true
+	d.ignored = of
 }
 
 // FailSync makes every later sync fail with the result code of SQLite, which is
@@ -60,14 +69,24 @@ func (d *Disk) FailWrites(code int32) {
 }
 
 // Still is the disk while nothing can change.
-type Still struct{ d *Disk }
+type Still struct {
+	d *Disk
+	// Path is the file or folder that was about to change; "" if none was.
+	Path string
+}
 
 // AtOperation calls fn once, right before the n-th write, truncation, creation,
-// renaming, removal or sync from now on. What SQLite creates is not counted.
-func (d *Disk) AtOperation(n int, fn func(Still)) {
+// renaming, removal or sync of the paths from now on. What SQLite creates is not
+// counted.
+func (d *Disk) AtOperation(of Paths, n int, fn func(Still)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.countdown, d.atZero = n, fn
+	d.watched, d.countdown, d.atZero = of, n, fn
+}
+
+// AtOperation is Disk.AtOperation from this operation on, which is not counted.
+func (s Still) AtOperation(of Paths, n int, fn func(Still)) {
+	s.d.watched, s.d.countdown, s.d.atZero = of, n, fn
 }
 
 // Snapshot writes the files as they would be after a power cut at this moment
@@ -76,17 +95,17 @@ func (d *Disk) AtOperation(n int, fn func(Still)) {
 func (d *Disk) Snapshot(dst string, random *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return Still{d}.Snapshot(dst, random)
+	return Still{d: d}.Snapshot(dst, random)
 }
 
-// operation begins a change: the caller holds the lock.
-func (d *Disk) operation() {
-	if d.atZero == nil {
+// operation begins a change of a file or folder: the caller holds the lock.
+func (d *Disk) operation(path string) {
+	if d.atZero == nil || !d.watched.has(path) {
 		return
 	}
 	if d.countdown--; d.countdown <= 0 {
 		fn := d.atZero
 		d.atZero = nil
-		fn(Still{d})
+		fn(Still{d, path})
 	}
 }

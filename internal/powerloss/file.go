@@ -11,6 +11,7 @@ const sector = 512
 // file is what is known of one file: its content at the last sync, and what has
 // been done to it since.
 type file struct {
+	path    string // where it is now
 	durable []byte
 	pending []change
 }

@@ -27,7 +27,7 @@ func (d *Disk) Files() *Files { return &Files{disk: d, real: wal.System()} }
 func (s *Files) CreateFolder(path string) error {
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
-	s.disk.operation()
+	s.disk.operation(path)
 	s.disk.folder(path)
 	return s.real.CreateFolder(path)
 }
@@ -37,16 +37,16 @@ func (s *Files) CreateFolder(path string) error {
 func (s *Files) SyncFolder(path string) error {
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
-	return s.disk.sync(s.disk.folder(path).sync)
+	return s.disk.sync(path, s.disk.folder(path).sync)
 }
 
 // sync is one sync of something.
-func (d *Disk) sync(now func()) error {
-	d.operation()
+func (d *Disk) sync(path string, now func()) error {
+	d.operation(path)
 	switch {
 	case d.syncError != 0:
 		return syscall.EIO
-	case !d.ignoreSync:
+	case !d.ignored.has(path):
 		now()
 	}
 	return nil
@@ -73,7 +73,7 @@ func (s *Files) OpenFile(path string, flag int) (wal.File, error) {
 		}
 	}
 	if f == nil && flag&os.O_CREATE != 0 {
-		s.disk.operation()
+		s.disk.operation(path)
 	}
 	opened, err := s.real.OpenFile(path, flag)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Files) Rename(from, to string) error {
 	}
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
-	s.disk.operation()
+	s.disk.operation(from)
 	if err := s.real.Rename(from, to); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (s *Files) Rename(from, to string) error {
 func (s *Files) Remove(path string) error {
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
-	s.disk.operation()
+	s.disk.operation(path)
 	if err := s.real.Remove(path); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ type openFile struct {
 func (f *openFile) WriteAt(b []byte, offset int64) (int, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	f.disk.operation()
+	f.disk.operation(f.file.path)
 	switch f.disk.writeError {
 	case 0:
 	case sqlite3.SQLITE_FULL:
@@ -144,5 +144,5 @@ func (f *openFile) WriteAt(b []byte, offset int64) (int, error) {
 func (f *openFile) Datasync() error {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	return f.disk.sync(f.file.sync)
+	return f.disk.sync(f.file.path, f.file.sync)
 }

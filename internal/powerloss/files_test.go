@@ -133,11 +133,11 @@ func TestFaultsOfFiles(t *testing.T) {
 		t.Errorf("a write to a full disk: %v", err)
 	}
 	d.FailWrites(0)
-	d.AtOperation(2, func(Still) { operations++ })
+	d.AtOperation(All, 2, func(Still) { operations++ })
 	if err := s.SyncFolder(root); err != nil || operations != 0 {
 		t.Errorf("%d operations, %v", operations, err)
 	}
-	d.IgnoreSync()
+	d.IgnoreSync(All)
 	if _, err := f.WriteAt([]byte("y"), 0); err != nil || operations != 1 {
 		t.Errorf("%d operations, %v", operations, err)
 	}

@@ -39,14 +39,14 @@ func (d *Disk) file(path string) *file { return d.folder(filepath.Dir(path)).now
 // known notes a file that was on the disk before this knew it.
 func (d *Disk) known(path string, content []byte) *file {
 	dir, name := d.folder(filepath.Dir(path)), filepath.Base(path)
-	f := &file{durable: content}
+	f := &file{path: path, durable: content}
 	dir.now[name], dir.durable[name] = f, f
 	return f
 }
 
 // created notes a file that is made.
 func (d *Disk) created(path string) *file {
-	f := &file{}
+	f := &file{path: path}
 	d.folder(filepath.Dir(path)).do(naming{file: f, new: filepath.Base(path)})
 	return f
 }
@@ -60,6 +60,7 @@ func (d *Disk) removed(path string) {
 // renamed notes that a file has another name in the same folder.
 func (d *Disk) renamed(from, to string) {
 	if f := d.file(from); f != nil {
+		f.path = to
 		d.folder(filepath.Dir(from)).do(naming{f, filepath.Base(from), filepath.Base(to)})
 	}
 }

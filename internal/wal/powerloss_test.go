@@ -74,7 +74,7 @@ func (r *recorder) cut(t *testing.T, operation int, random, kept *rand.Rand) lef
 	l := left{folder: filepath.Join(dst, "data", "log")}
 	var failed error
 	done := make(chan struct{})
-	r.disk.AtOperation(operation, func(s powerloss.Still) {
+	r.disk.AtOperation(powerloss.All, operation, func(s powerloss.Still) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		l.acked, l.released, l.ends = r.acked, r.released, r.ends
@@ -173,7 +173,7 @@ func TestPowerLossIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := record(t)
-			r.disk.IgnoreSync()
+			r.disk.IgnoreSync(powerloss.All)
 			l := r.cut(t, 200, rand.New(rand.NewPCG(2, 13)), kept)
 			if l.acked == 0 {
 				t.Fatal("nothing was acknowledged before the cut")

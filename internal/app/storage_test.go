@@ -1,0 +1,39 @@
+package app_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"plantgate/internal/app"
+	"plantgate/internal/app/apptest"
+	"plantgate/internal/apply"
+	"plantgate/internal/store/storetest"
+)
+
+// TestSmallLogGoesOn writes many times what a small log may hold, across restarts:
+// what is applied is given back before it fills the log.
+func TestSmallLogGoesOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "plant.db")
+	o := app.StorageOptions{MaxLogBytes: 16 << 10, Apply: apply.Options{MaxDelay: time.Millisecond}}
+	at, n := time.Now(), 0
+	for range 3 {
+		s := apptest.OpenPlant(t, path, o)
+		for range 300 {
+			for room := s.Room(); room != nil; room = s.Room() {
+				select {
+				case <-room:
+				case <-time.After(10 * time.Second):
+					t.Fatalf("the log is full after %d records, and stays so", n)
+				}
+			}
+			storetest.Append(t, s, storetest.NewRecord("s", "m", at.Add(time.Duration(n)*time.Second)))
+			n++
+		}
+		if err := errors.Join(s.Stop(), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
