@@ -128,9 +128,7 @@ func (r *Runner[T]) waitForWork(ctx context.Context) bool {
 		select {
 		case <-r.journal.Grown():
 			if delay == nil {
-				timer := time.NewTimer(r.opts.MaxDelay)
-				defer timer.Stop()
-				delay = timer.C
+				delay = time.After(r.opts.MaxDelay)
 			}
 		case <-r.hurried:
 			return true
@@ -196,9 +194,7 @@ func (r *Runner[T]) Wait(ctx context.Context) error {
 			return failed
 		}
 		if timeout == nil {
-			timer := time.NewTimer(r.opts.ReadWait)
-			defer timer.Stop()
-			timeout = timer.C
+			timeout = time.After(r.opts.ReadWait)
 		}
 		select {
 		case r.hurried <- struct{}{}:
