@@ -4,6 +4,7 @@ package crashtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/mqtt/brokertest"
+	"plantgate/internal/store"
+	"plantgate/internal/wal"
 )
 
 // shortKills is how often CI kills the server; PLANTGATE_TEST_KILLS says
@@ -39,8 +43,12 @@ type plant struct {
 	process *Process
 	// patience is how long messages that the broker holds may take to arrive.
 	patience time.Duration
-	// killedStarts are kills before the server listened, or just after.
-	killedStarts int
+	// killedStarts are kills before the server listened, or just after, aimed those
+	// right after an acknowledgement.
+	killedStarts, aimed int
+	// tails are kills after which the log held what the database did not, tailRecords
+	// is how many records those were.
+	tails, tailRecords int
 }
 
 // openPlant starts a broker and a server; without a broker publishers come to the
@@ -58,6 +66,7 @@ func openPlant(t *testing.T, binary string, broker func(testing.TB) *brokertest.
 server: {listen: "127.0.0.1:%d"}
 auth: {bootstrap_key: %s}
 metrics: {listen: ""}
+store: {log: {delay: 500ms}}
 log: {level: warn}
 mqtt:
 %s`, port, apiKey, section)
@@ -162,16 +171,11 @@ func (p *plant) crash(kills int, life time.Duration) {
 		p.run(ctx, p.random.Uint64())
 	}()
 	for range kills {
-		if p.random.IntN(4) == 0 {
-			p.killedStarts++
-			time.Sleep(time.Duration(p.random.Int64N(int64(longestStart))))
-		} else {
-			p.ready()
-			time.Sleep(time.Duration(p.random.Int64N(int64(life))))
-		}
+		p.awaitKill(life)
 		if err := p.process.Kill(); err != nil {
 			p.t.Fatal(err)
 		}
+		p.readTail()
 		p.start()
 	}
 	p.ready()
@@ -180,6 +184,70 @@ func (p *plant) crash(kills int, life time.Duration) {
 	if err := p.drain(p.patience); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// awaitKill waits for the moment of a kill: a quarter come while the server starts,
+// half right after an acknowledgement, the others at any time.
+func (p *plant) awaitKill(life time.Duration) {
+	p.t.Helper()
+	moment := p.random.IntN(4)
+	if moment == 0 {
+		p.killedStarts++
+		time.Sleep(time.Duration(p.random.Int64N(int64(longestStart))))
+		return
+	}
+	p.ready()
+	time.Sleep(time.Duration(p.random.Int64N(int64(life))))
+	if moment > 1 {
+		p.aimed++
+		p.ledger.awaitAck()
+	}
+}
+
+// readTail counts what the log of a killed server holds beyond its database. It
+// looks at a copy of that: opening it would finish what the kill left.
+func (p *plant) readTail() {
+	p.t.Helper()
+	data := filepath.Join(p.program.Folder, "data")
+	applied, err := appliedIn(p.t.Context(), data, p.t.TempDir())
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	records, frames := 0, 0
+	if err == nil {
+		err = wal.Scan(filepath.Join(data, "plantgate.log.d"), applied.Position, func(frame []byte, end wal.Position) error {
+			var b journal.Batch
+			err := b.Read(frame, end)
+			frames, records = frames+1, records+len(b.Records)
+			return err
+		})
+	}
+	if err != nil {
+		p.t.Errorf("the tail of the log can't be read: %v", err)
+	}
+	if frames > 0 {
+		p.tails++
+		p.tailRecords += records
+	}
+}
+
+// appliedIn returns how far the database in a folder is, by a copy of it.
+func appliedIn(ctx context.Context, data, scratch string) (applied journal.Applied, err error) {
+	for _, name := range []string{"plantgate.db", "plantgate.db-wal"} {
+		content, err := os.ReadFile(filepath.Join(data, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(scratch, name), content, 0o600)
+		}
+		if err != nil {
+			return applied, err
+		}
+	}
+	s, err := store.Open(ctx, "sqlite:"+filepath.Join(scratch, "plantgate.db"), store.Options{MustExist: true, Readers: 1})
+	if err != nil {
+		return applied, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Applied(ctx)
 }
 
 // TestKill kills the server at random moments. Whatever was acknowledged must be
@@ -217,8 +285,14 @@ func TestKill(t *testing.T) {
 					t.Errorf("only %d records were acknowledged by %s: the kills hit little", acked, door)
 				}
 			}
-			t.Logf("%d kills, %d of them while the server started, in %s: %d records sent, %d acknowledged by REST and %d by MQTT, %d stored",
-				kills, p.killedStarts, time.Since(begun).Round(time.Second), len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found))
+			if p.tails*2 < kills {
+				t.Errorf("after only %d of %d kills the log held what the database did not", p.tails, kills)
+			}
+			t.Logf("%d kills, %d of them while the server started and %d right after an acknowledgement, in %s; "+
+				"after %d of them the log held what the database did not, %d records in all: "+
+				"%d records sent, %d acknowledged by REST and %d by MQTT, %d stored",
+				kills, p.killedStarts, p.aimed, time.Since(begun).Round(time.Second), p.tails, p.tailRecords,
+				len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found))
 		})
 	}
 }

@@ -26,11 +26,13 @@ type entry struct {
 type ledger struct {
 	mu      sync.Mutex
 	entries map[int]*entry
+	// acks has a token after an acknowledgement by REST.
+	acks chan struct{}
 	// changed are records whose second answer was not the first.
 	changed []string
 }
 
-func newLedger() *ledger { return &ledger{entries: make(map[int]*entry)} }
+func newLedger() *ledger { return &ledger{entries: make(map[int]*entry), acks: make(chan struct{}, 1)} }
 
 // begin notes a record before any byte of it is sent, and returns its number.
 func (l *ledger) begin(e entry) int {
@@ -51,6 +53,24 @@ func (l *ledger) ack(n int, id string) {
 		return
 	}
 	e.acked, e.id = true, id
+	if e.door == "rest" {
+		select {
+		case l.acks <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// awaitAck returns right after the next acknowledgement, or after a while.
+func (l *ledger) awaitAck() {
+	select {
+	case <-l.acks: // that was before
+	default:
+	}
+	select {
+	case <-l.acks:
+	case <-time.After(time.Second):
+	}
 }
 
 // acked counts the acknowledged records of a door.

@@ -18,21 +18,29 @@ const (
 	redLife  = 600 * time.Millisecond
 )
 
-// ackFirst acknowledges 50 ms before the commit.
+// ackFirst acknowledges 50 ms before the frame is written to the log.
 var ackFirst = edit{
 	"internal/ingest/writer.go",
-	"	return tx.ApplyRecords(ctx, fresh(records, receipts))\n",
-	`	if err := tx.ApplyRecords(ctx, fresh(records, receipts)); err != nil {
+	"	return s.resolve(ctx, tx, jobs)\n",
+	`	if err := s.resolve(ctx, tx, jobs); err != nil {
 		return err
 	}
-	for _, j := range jobs {
-		done := j.done
-		j.done = make(chan struct{})
-		close(done)
+	for i, j := range jobs {
+		copied := *j
+		copied.done = make(chan struct{}, 1)
+		jobs[i] = &copied
+		j.finish(nil)
 	}
 	time.Sleep(50 * time.Millisecond)
 	return nil
 `,
+}
+
+// noReplay begins behind what the log holds and the database does not.
+var noReplay = edit{
+	"internal/app/storage.go",
+	"	now := journal.Begin(s.log, before)\n",
+	"	now := journal.Begin(s.log, before)\n	now.Position = s.log.End()\n",
 }
 
 // newIDs gives each arrival an id of its own.
@@ -51,6 +59,7 @@ func TestFaultsAreFound(t *testing.T) {
 	}{
 		"acknowledged before the commit": {ackFirst, brokertest.Mosquitto, lost},
 		"the same with the own broker":   {ackFirst, nil, lost},
+		"the tail of the log forgotten":  {noReplay, brokertest.Mosquitto, lost},
 		"a new id for each arrival":      {newIDs, brokertest.Mosquitto, doubled},
 	} {
 		t.Run(name, func(t *testing.T) {

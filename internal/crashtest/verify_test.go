@@ -27,22 +27,32 @@ func (s storedRecord) String() string {
 	return fmt.Sprintf("%s: %d of %s at %s by %s", s.ID, s.number(), s.MachineID, s.Timestamp.Format(time.RFC3339Nano), s.Source.Door)
 }
 
-// get reads one JSON document.
+// get reads one JSON document. It comes again while there is much to be applied
+// before it can be read.
 func (d *driver) get(path string, query url.Values, to any) error {
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(retryPause) {
+		status, err := d.getOnce(path, query, to)
+		if status != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+func (d *driver) getOnce(path string, query url.Values, to any) (status int, err error) {
 	req, err := http.NewRequest(http.MethodGet, d.url+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	req.Header.Set("X-Api-Key", d.key)
 	resp, err := d.client.Do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", path, resp.Status)
+		return resp.StatusCode, fmt.Errorf("GET %s: %s", path, resp.Status)
 	}
-	return json.NewDecoder(resp.Body).Decode(to)
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(to)
 }
 
 // list walks all pages of a list.
