@@ -18,9 +18,9 @@ type Options struct {
 	// MaxDelay is how long records wait for company; 0 means 2 s. Readers do
 	// not wait for it.
 	MaxDelay time.Duration
-	// FullStep is how many records are worth a step at once; 0 means 32768.
+	// FullStep is how many records are worth a step at once; 0 means 16384.
 	FullStep int
-	// MaxRecords and MaxBytes bound one step; 0 means 32768 and 16 MiB.
+	// MaxRecords and MaxBytes bound one step; 0 means 16384 and 16 MiB.
 	MaxRecords, MaxBytes int
 	// ReleaseAfter is after how many bytes of the log it is made durable that they
 	// are applied, so that they can be given back; 0 means 8 MiB.
@@ -45,7 +45,7 @@ func (o *Options) setDefaults() {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&o.FullStep, 32 << 10}, {&o.MaxRecords, 32 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
+	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 16 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
 		if *n.field == 0 {
 			*n.field = n.value
 		}
@@ -128,9 +128,7 @@ func (r *Runner[T]) waitForWork(ctx context.Context) bool {
 		select {
 		case <-r.journal.Grown():
 			if delay == nil {
-				timer := time.NewTimer(r.opts.MaxDelay)
-				defer timer.Stop()
-				delay = timer.C
+				delay = time.After(r.opts.MaxDelay)
 			}
 		case <-r.hurried:
 			return true
@@ -196,9 +194,7 @@ func (r *Runner[T]) Wait(ctx context.Context) error {
 			return failed
 		}
 		if timeout == nil {
-			timer := time.NewTimer(r.opts.ReadWait)
-			defer timer.Stop()
-			timeout = timer.C
+			timeout = time.After(r.opts.ReadWait)
 		}
 		select {
 		case r.hurried <- struct{}{}:

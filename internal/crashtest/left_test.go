@@ -19,8 +19,6 @@ import (
 type left struct {
 	*app.Storage
 	cut
-	// replayed tells whether the log held what the database did not.
-	replayed bool
 }
 
 // verify opens what is left and says which promise does not hold. The senders send

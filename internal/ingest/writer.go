@@ -14,6 +14,10 @@ import (
 // the first caller wait without saving much for the last.
 const maxGroup = 4096
 
+// yields is how often the writer lets everybody else go first before it takes what
+// is there: a request passes two goroutines on its way here.
+const yields = 3
+
 // Run commits what comes in until ctx ends, then what still waits, and returns
 // nil. It returns an error, at once, if the store can no longer make data
 // durable: the process must end then.
@@ -27,7 +31,9 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-s.queue.wake:
 			// Whoever is about to come lets the sync count for more; nobody is waited
 			// for.
-			runtime.Gosched()
+			for range yields {
+				runtime.Gosched()
+			}
 			if err := s.commitWaiting(); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 
 	"plantgate/internal/journal"
 	"plantgate/internal/mes"
@@ -55,6 +56,8 @@ type Tx struct {
 	// units are the numbers of the batch's work units, origins those that are new.
 	units   map[unitName]int64
 	origins map[mes.Origin]int64
+	// marked are the minutes that it marked last of each unit.
+	marked map[int64]int64
 }
 
 // committed remembers the numbers that the transaction gave.
@@ -65,4 +68,5 @@ func (t *Tx) committed() {
 	for origin, number := range t.origins {
 		t.store.origins.put(number, origin)
 	}
+	maps.Copy(t.store.marks.newest, t.marked)
 }

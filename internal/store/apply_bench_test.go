@@ -27,8 +27,10 @@ func benchSizes(b *testing.B, run func(b *testing.B, size int)) {
 	}
 }
 
+func machineName(n int) string { return fmt.Sprintf("M%04d", n) }
+
 func benchRecord(start time.Time, n int) mes.Record {
-	r := storetest.NewRecord("site", fmt.Sprintf("M%04d", n%benchMachines), start.Add(time.Duration(n/benchMachines)*time.Second))
+	r := storetest.NewRecord("site", machineName(n%benchMachines), start.Add(time.Duration(n/benchMachines)*time.Second))
 	r.Status = mes.Running
 	r.Payload = []byte(benchPayload)
 	r.Signals = []mes.Signal{

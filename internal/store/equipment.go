@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"strings"
 	"time"
 
@@ -123,14 +124,21 @@ func createdAt(t time.Time) time.Time {
 // its number, and notes when and how those that are known were heard of.
 func RegisterEquipment(ctx context.Context, t *Tx, b *journal.Batch) error {
 	t.units = make(map[unitName]int64, len(b.Units()))
+	var known []sighting
 	for _, u := range b.Units() {
-		number, err := t.registerUnit(ctx, sightingOf(b, u))
+		name, s := unitName{u.SiteID, u.MachineID}, sightingOf(b, u)
+		if number, ok := t.store.units.byName(name); ok {
+			t.units[name], s.number = number, number
+			known = append(known, s)
+			continue
+		}
+		number, err := t.registerUnit(ctx, s)
 		if err != nil {
 			return t.store.writeError(err, "register equipment")
 		}
 		t.units[unitName{strings.Clone(u.SiteID), strings.Clone(u.MachineID)}] = number
 	}
-	return nil
+	return t.store.writeError(t.noteSightings(ctx, known), "note what equipment was heard of")
 }
 
 const registerUnit = `INSERT INTO equipment (` + equipmentColumns + `, number)
@@ -151,9 +159,31 @@ func (t *Tx) registerUnit(ctx context.Context, s sighting) (number int64, err er
 	return number, err
 }
 
+const noteSighting = `UPDATE equipment SET
+		created_at = CASE WHEN auto_registered = 1 THEN min(created_at, ?1) ELSE created_at END,
+		last_received_at = max(coalesce(last_received_at, ?2), ?2),
+		last_time = max(coalesce(last_time, ?3), ?3),
+		doors = doors | ?4
+	WHERE number = ?5`
+
+func (t *Tx) noteSightings(ctx context.Context, list []sighting) error {
+	row := named([]any{nil, nil, nil, nil, nil})
+	return t.writer.bulk(ctx, noteSighting, func(exec func([]driver.NamedValue) error) error {
+		for _, s := range list {
+			row[0].Value, row[1].Value = s.firstReceived.UnixMicro(), s.lastReceived.UnixMicro()
+			row[2].Value, row[3].Value, row[4].Value = s.lastTime.UnixMicro(), int64(s.doors), s.number
+			if err := exec(row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // sighting is what the records of a batch say about one work unit.
 type sighting struct {
 	siteID, machineID string
+	number            int64 // where the unit has one
 	firstReceived     time.Time
 	lastReceived      time.Time
 	lastTime          time.Time

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
+	"time"
 
 	"plantgate/internal/mes"
 )
@@ -32,18 +34,6 @@ type latestRow struct {
 	FloorTime       timestamp      `db:"floor_time"`
 	FloorSequence   *int64         `db:"floor_sequence"`
 	FloorID         uuid           `db:"floor_id"`
-}
-
-// toDomain gives the time, and the record, at which the value was new; status
-// code, door and receipt are those of the newest record that says so.
-func (r *latestRow) toDomain() mes.Latest {
-	return mes.Latest{
-		SiteID: r.SiteID, MachineID: r.MachineID,
-		Signal: mes.Signal{Name: r.Signal, Value: mes.Restore(r.Kind, r.Value), Unit: r.Unit},
-		Time:   r.StartTime.Time, TimeOrigin: r.StartTimeOrigin,
-		ReceivedAt: r.ReceivedAt.Time, StatusCode: r.StatusCode, Door: r.Door,
-		RecordID: mes.ID(r.StartID),
-	}
 }
 
 func (r *latestRow) head() mes.Position {
@@ -86,7 +76,7 @@ func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, e
 	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
-	q := newQuery("SELECT " + latestColumns + " FROM latest")
+	q := newQuery("SELECT " + newestColumns + " FROM latest")
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)
 	q.scope(f.Scope, "machine_id")
@@ -95,13 +85,34 @@ func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, e
 	}
 	q.order("site_id", "machine_id", "signal")
 	q.limit(f.Limit)
-	var rows []latestRow
-	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
+	var items []mes.Latest
+	err := s.eachRow(ctx, q.text(), q.args, columnsOfNewest, func(row []driver.Value) error {
+		items = append(items, newest(row))
+		return nil
+	})
+	if err != nil {
 		return nil, readError(err, "list newest values")
 	}
-	items := make([]mes.Latest, len(rows))
-	for i := range rows {
-		items[i] = rows[i].toDomain()
-	}
 	return items, nil
+}
+
+// newestColumns are what a reader sees of a newest value: the time, and the record,
+// at which it was new; status code, door and receipt of the newest record that says so.
+const newestColumns = `site_id, machine_id, signal, kind, value, unit, status_code, door, received_at,
+	start_time, start_time_origin, start_id`
+
+const columnsOfNewest = 12
+
+func newest(row []driver.Value) mes.Latest {
+	l := mes.Latest{
+		SiteID: text(row[0]), MachineID: text(row[1]),
+		Signal: mes.Signal{
+			Name: text(row[2]), Value: mes.Restore(mes.Kind(integer(row[3])), text(row[4])), Unit: text(row[5]),
+		},
+		StatusCode: mes.StatusCode(integer(row[6])), Door: mes.Door(text(row[7])),
+		ReceivedAt: time.UnixMicro(integer(row[8])).UTC(),
+		Time:       time.UnixMicro(integer(row[9])).UTC(), TimeOrigin: mes.TimeOrigin(text(row[10])),
+	}
+	copy(l.RecordID[:], octets(row[11]))
+	return l
 }

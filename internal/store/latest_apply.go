@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"strings"
 
 	"plantgate/internal/journal"
@@ -46,17 +47,20 @@ func PutLatest(ctx context.Context, t *Tx, b *journal.Batch) error {
 	if t.store.latest.size > maxLatestCache {
 		t.store.latest.forget()
 	}
+	var touched []*latestEntry
 	for _, u := range b.Units() {
-		if err := t.putLatestOfUnit(ctx, b, u); err != nil {
+		var err error
+		if touched, err = t.updateLatest(ctx, b, u, touched); err != nil {
 			return t.store.writeError(err, "bring newest values up to date")
 		}
 	}
-	return nil
+	return t.store.writeError(t.writeLatest(ctx, touched), "keep newest values")
 }
 
-func (t *Tx) putLatestOfUnit(ctx context.Context, b *journal.Batch, u *journal.UnitRecords) error {
+// updateLatest brings the values of a unit up to date in memory, and adds those that
+// changed to the list.
+func (t *Tx) updateLatest(ctx context.Context, b *journal.Batch, u *journal.UnitRecords, touched []*latestEntry) ([]*latestEntry, error) {
 	entries := t.store.latest.unit(unitName{u.SiteID, u.MachineID})
-	var touched []*latestEntry
 	for _, place := range u.Places {
 		r := &b.Records[place]
 		for signal := range bornSignals(r) {
@@ -64,30 +68,21 @@ func (t *Tx) putLatestOfUnit(ctx context.Context, b *journal.Batch, u *journal.U
 			if !ok {
 				var err error
 				if e, err = t.readLatest(ctx, r, signal.Name); err != nil {
-					return err
+					return nil, err
 				}
 				entries[e.row.Signal] = e
 				t.store.latest.size++
 			}
 			before := e.changed
 			if err := t.applySignal(ctx, e, r, signal); err != nil {
-				return err
+				return nil, err
 			}
 			if e.changed && !before {
 				touched = append(touched, e)
 			}
 		}
 	}
-	for _, e := range touched {
-		// The texts are parts of larger ones, which would stay in memory with them.
-		e.row.Value, e.row.Unit = strings.Clone(e.row.Value), strings.Clone(e.row.Unit)
-		e.row.Door, e.row.StartTimeOrigin = mes.Door(strings.Clone(string(e.row.Door))), mes.TimeOrigin(strings.Clone(string(e.row.StartTimeOrigin)))
-		if err := t.writeLatest(ctx, &e.row); err != nil {
-			return err
-		}
-		e.changed = false
-	}
-	return nil
+	return touched, nil
 }
 
 // bornSignals yields the signals of a record. The status of the work unit is
@@ -170,22 +165,39 @@ func (t *Tx) readLatest(ctx context.Context, r *mes.Record, signal string) (*lat
 	return e, err
 }
 
-func (t *Tx) writeLatest(ctx context.Context, r *latestRow) error {
-	return t.writer.exec(ctx, `INSERT INTO latest (`+latestColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (site_id, machine_id, signal) DO UPDATE SET
-			kind = excluded.kind, value = excluded.value, unit = excluded.unit,
-			status_code = excluded.status_code, door = excluded.door, received_at = excluded.received_at,
-			head_time = excluded.head_time, head_sequence = excluded.head_sequence,
-			head_id = excluded.head_id, head_snapshot = excluded.head_snapshot,
-			start_time = excluded.start_time, start_sequence = excluded.start_sequence,
-			start_id = excluded.start_id, start_time_origin = excluded.start_time_origin,
-			floor_time = excluded.floor_time, floor_sequence = excluded.floor_sequence,
-			floor_id = excluded.floor_id`,
-		r.SiteID, r.MachineID, r.Signal, int64(r.Kind), r.Value, r.Unit, int64(r.StatusCode), string(r.Door), r.ReceivedAt,
-		r.HeadTime, r.HeadSequence, r.HeadID, r.HeadSnapshot,
-		r.StartTime, r.StartSequence, r.StartID, string(r.StartTimeOrigin),
-		r.FloorTime, r.FloorSequence, r.FloorID)
+const putLatest = `INSERT INTO latest (` + latestColumns + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (site_id, machine_id, signal) DO UPDATE SET
+		kind = excluded.kind, value = excluded.value, unit = excluded.unit,
+		status_code = excluded.status_code, door = excluded.door, received_at = excluded.received_at,
+		head_time = excluded.head_time, head_sequence = excluded.head_sequence,
+		head_id = excluded.head_id, head_snapshot = excluded.head_snapshot,
+		start_time = excluded.start_time, start_sequence = excluded.start_sequence,
+		start_id = excluded.start_id, start_time_origin = excluded.start_time_origin,
+		floor_time = excluded.floor_time, floor_sequence = excluded.floor_sequence,
+		floor_id = excluded.floor_id`
+
+// writeLatest writes the rows that changed.
+func (t *Tx) writeLatest(ctx context.Context, touched []*latestEntry) error {
+	return t.writer.bulk(ctx, putLatest, func(exec func([]driver.NamedValue) error) error {
+		for _, e := range touched {
+			r := &e.row
+			// The texts are parts of larger ones, which would stay in memory with them.
+			r.Value, r.Unit = strings.Clone(r.Value), strings.Clone(r.Unit)
+			r.Door, r.StartTimeOrigin = mes.Door(strings.Clone(string(r.Door))), mes.TimeOrigin(strings.Clone(string(r.StartTimeOrigin)))
+			err := exec(named([]any{
+				r.SiteID, r.MachineID, r.Signal, int64(r.Kind), r.Value, r.Unit, int64(r.StatusCode), string(r.Door), r.ReceivedAt.micros(),
+				r.HeadTime.micros(), optional(r.HeadSequence), r.HeadID[:], r.HeadSnapshot,
+				r.StartTime.micros(), optional(r.StartSequence), r.StartID[:], string(r.StartTimeOrigin),
+				r.FloorTime.micros(), optional(r.FloorSequence), r.FloorID.bytes(),
+			}))
+			if err != nil {
+				return err
+			}
+			e.changed = false
+		}
+		return nil
+	})
 }
 
 // snapshotPage is how many neighbours one look at the index reads. Snapshots of

@@ -71,7 +71,7 @@ type counting struct{ samples int64 }
 
 func (c *counting) Signal(string, string) error { return nil }
 func (c *counting) Bucket(b *series.Bucket, _ []float64) error {
-	c.samples += int64(b.Count)
+	c.samples += b.Count
 	return nil
 }
 func (c *counting) Point(series.Sample) error { return nil }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"time"
 
 	"plantgate/internal/journal"
@@ -17,6 +18,13 @@ type dueRow struct {
 
 // DueMarks implements series.RollupStore.
 func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Time, limit int) ([]series.Mark, error) {
+	// From now on every record raises the generation of its minute again. No step
+	// is at work meanwhile that still counts on the opposite.
+	if err := s.lockWriter(ctx); err != nil {
+		return nil, err
+	}
+	s.marks.newest = map[int64]int64{}
+	s.unlockWriter()
 	q := newQuery("SELECT unit, minute, generation FROM rollup_due")
 	// The minute that holds the time begins before it, unless it begins with it.
 	q.where("minute < ?", minuteNumber(series.Minute.Start(before.Add(time.Minute-time.Microsecond))))
@@ -129,26 +137,44 @@ func (t *rollupTx) PutRollupBlock(ctx context.Context, unit series.Unit, signal 
 	return nil
 }
 
+const markMinute = `INSERT INTO rollup_due (unit, minute, generation) VALUES (?, ?, 1)
+	ON CONFLICT (unit, minute) DO UPDATE SET generation = generation + 1`
+
+// marks remembers, for the writer, the newest minute of each unit that is marked and
+// was not listed since: nobody holds its generation, so that more records of the
+// minute need not raise it. Units are mostly in the same minute for many steps.
+type marks struct{ newest map[int64]int64 }
+
 // MarkRollups is the step that marks the minutes to which samples came.
 func MarkRollups(ctx context.Context, t *Tx, b *journal.Batch) error {
-	for _, u := range b.Units() {
-		unit := t.units[unitName{u.SiteID, u.MachineID}]
-		last := int64(-1)
-		for _, place := range u.Places { // in order of time
-			r := &b.Records[place]
-			minute := minuteNumber(series.Minute.Start(r.Time))
-			if minute == last || !hasSamples(r) {
-				continue
-			}
-			last = minute
-			err := t.writer.exec(ctx, `INSERT INTO rollup_due (unit, minute, generation) VALUES (?, ?, 1)
-				ON CONFLICT (unit, minute) DO UPDATE SET generation = generation + 1`, unit, minute)
-			if err != nil {
-				return t.store.writeError(err, "mark minutes to be rolled up")
+	newest := t.store.marks.newest
+	fresh := map[int64]int64{}
+	row := named([]any{nil, nil})
+	err := t.writer.bulk(ctx, markMinute, func(exec func([]driver.NamedValue) error) error {
+		for _, u := range b.Units() {
+			unit := t.units[unitName{u.SiteID, u.MachineID}]
+			last := int64(-1)
+			for _, place := range u.Places { // in order of time
+				r := &b.Records[place]
+				minute := minuteNumber(series.Minute.Start(r.Time))
+				if minute == last || !hasSamples(r) {
+					continue
+				}
+				last = minute
+				if known, ok := newest[unit]; ok && known == minute {
+					continue
+				}
+				row[0].Value, row[1].Value = unit, minute
+				if err := exec(row); err != nil {
+					return err
+				}
+				fresh[unit] = minute
 			}
 		}
-	}
-	return nil
+		return nil
+	})
+	t.marked = fresh
+	return t.store.writeError(err, "mark minutes to be rolled up")
 }
 
 func hasSamples(r *mes.Record) bool {

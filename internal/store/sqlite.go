@@ -22,7 +22,7 @@ const (
 	// lookers serve the one writer of the log, and names of records that are read.
 	lookers = 2
 	// defaultCheckpointPages are pages of 4 KiB.
-	defaultCheckpointPages = 8000
+	defaultCheckpointPages = 16000
 	defaultBusyTimeout     = 5 * time.Second
 )
 
@@ -51,6 +51,7 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 		return nil, fmt.Errorf("store: create the database: %w", err)
 	}
 	s := &Store{path: path, options: options, turn: make(chan struct{}, 1), lookUps: map[string]*sqlx.Stmt{}}
+	s.marks.newest = map[int64]int64{}
 	s.units = units{newRemembered[unitName](), s}
 	s.origins = origins{newRemembered[mes.Origin](), s}
 	if s.writer, err = openWriter(ctx, s.sqliteDSN(s.writerPragmas())); err != nil {

@@ -36,6 +36,7 @@ type Store struct {
 	units            units
 	origins          origins
 	latest           latestCache
+	marks            marks
 
 	lookUpsMu sync.Mutex
 	lookUps   map[string]*sqlx.Stmt
@@ -50,7 +51,7 @@ type Options struct {
 	// Readers is the size of the pool of read connections; 0 means 4.
 	Readers int
 	// CheckpointPages is how many pages the log grows by before it is copied into
-	// the database; 0 means 8000 (32 MB), which keeps copies rare enough to merge
+	// the database; 0 means 16000 (64 MB), which keeps copies rare enough to merge
 	// writes to the same page.
 	CheckpointPages int
 	// BusyTimeout is how long a write waits for another process that has the

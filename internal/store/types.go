@@ -23,6 +23,14 @@ func (t timestamp) Value() (driver.Value, error) {
 	return t.UnixMicro(), nil
 }
 
+// micros is the value without a driver's conversion.
+func (t timestamp) micros() driver.Value {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
 // Scan implements sql.Scanner.
 func (t *timestamp) Scan(src any) error {
 	switch v := src.(type) {
@@ -45,6 +53,22 @@ func (id uuid) Value() (driver.Value, error) {
 		return nil, nil
 	}
 	return id[:], nil
+}
+
+// bytes is the value without a driver's conversion.
+func (id *uuid) bytes() driver.Value {
+	if mes.ID(*id).IsZero() {
+		return nil
+	}
+	return id[:]
+}
+
+// optional is NULL for nil.
+func optional(i *int64) driver.Value {
+	if i == nil {
+		return nil
+	}
+	return *i
 }
 
 // Scan implements sql.Scanner.

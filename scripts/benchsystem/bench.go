@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -152,7 +153,7 @@ func (b *bench) storeFirst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.report.fail(t.unexpected())
+	b.report.fail(t.unexpected(http.StatusServiceUnavailable))
 	_, err = b.server.drain(ctx)
 	b.report.note("%d records were stored first, in %s", t.created, t.elapsed.Round(100*time.Millisecond))
 	return err

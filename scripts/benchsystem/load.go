@@ -130,18 +130,28 @@ func (l *load) once() (tally, error) {
 	})
 }
 
+// refusedPause is how long a client waits before it sends on.
+const refusedPause = 100 * time.Millisecond
+
 // closed lets each client send its next request when it has its answer, for the
-// length, or until ctx ends.
+// length, or until ctx ends. Who is refused for now waits a moment.
 func (l *load) closed(ctx context.Context, length time.Duration) (tally, error) {
 	end := time.Now().Add(length)
 	return l.run(end, func(c *client) error {
 		for start := time.Now(); start.Before(end) && ctx.Err() == nil; {
+			refused := c.seen.other[http.StatusServiceUnavailable]
 			now, err := l.post(c)
 			if err != nil {
 				return err
 			}
 			c.seen.latency.record(now.Sub(start))
 			start = now
+			if c.seen.other[http.StatusServiceUnavailable] > refused {
+				if err := pause(ctx, refusedPause); err != nil {
+					return err
+				}
+				start = time.Now()
+			}
 		}
 		return nil
 	})
@@ -152,8 +162,15 @@ func (l *load) total(ctx context.Context, requests int) (tally, error) {
 	var taken atomic.Int64
 	return l.run(time.Now().Add(time.Hour), func(c *client) error {
 		for taken.Add(1) <= int64(requests) && ctx.Err() == nil {
+			refused := c.seen.other[http.StatusServiceUnavailable]
 			if _, err := l.post(c); err != nil {
 				return err
+			}
+			if c.seen.other[http.StatusServiceUnavailable] > refused {
+				taken.Add(-1)
+				if err := pause(ctx, refusedPause); err != nil {
+					return err
+				}
 			}
 		}
 		return ctx.Err()
