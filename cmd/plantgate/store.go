@@ -103,7 +103,7 @@ func (c *backupCmd) Run(e *env) error {
 	if version == 0 {
 		return mes.Errorf(mes.CodePrecondition, "the store is new and empty: is store.dsn right?")
 	}
-	if err := app.Backup(e.ctx, s, c.To, app.StorageOptions{LogFolder: cfg.Store.Log.Folder}); err != nil {
+	if err := app.Backup(e.ctx, s, c.To, app.StorageOptions{LogFolder: cfg.Store.Log.Folder, DedupeWindow: cfg.Data.DedupeWindow}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, "copied to", c.To)

@@ -27,7 +27,7 @@ func Backup(ctx context.Context, s *store.Store, path string, o StorageOptions) 
 	}
 	// The log first: what the server takes over from now on is in the database
 	// by the time that is copied, and what it does not is in the tail.
-	tail, err := saveTail(o.LogFolder, before.Position)
+	tail, err := saveTail(path+".tail", o.LogFolder, before)
 	if err != nil {
 		return err
 	}
@@ -73,14 +73,17 @@ func addTail(ctx context.Context, tail *tail, path string, o StorageOptions) (er
 // tail is what the log holds beyond the database, in a file of its own.
 type tail struct{ file *os.File }
 
-func saveTail(folder string, from wal.Position) (*tail, error) {
-	f, err := os.CreateTemp("", "plantgate-log-")
+func saveTail(path, folder string, before journal.Applied) (*tail, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("save the log: %w", err)
 	}
 	t := &tail{f}
+	if before.LogID == 0 {
+		return t, nil // there was never a log
+	}
 	w := bufio.NewWriter(f)
-	err = wal.Scan(folder, from, func(frame []byte, end wal.Position) error {
+	err = wal.Scan(folder, before.LogID, before.Position, func(frame []byte, end wal.Position) error {
 		var header [12]byte
 		binary.BigEndian.PutUint64(header[:], uint64(end))
 		binary.BigEndian.PutUint32(header[8:], uint32(len(frame)))
@@ -90,9 +93,6 @@ func saveTail(folder string, from wal.Position) (*tail, error) {
 		}
 		return err
 	})
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil // there was never a log
-	}
 	if err = errors.Join(err, w.Flush()); err != nil {
 		return nil, errors.Join(mes.Wrap(mes.CodeUnavailable, err, "the log can't be copied"), t.close())
 	}

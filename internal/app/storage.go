@@ -82,6 +82,8 @@ type Storage struct {
 	Journal *journal.Journal
 	Runner  *apply.Runner[*store.Tx]
 	log     *wal.Log
+	folder  string
+	logger  *slog.Logger
 }
 
 // steps is everything that follows from records, in the order in which it is
@@ -112,6 +114,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	o.setDefaults(s.Path())
+	s.folder, s.logger = o.LogFolder, o.Logger
 	made, err := s.MigrateUp(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the store: %w", err)
@@ -150,6 +153,10 @@ func (s *Storage) begin(ctx context.Context) (journal.Applied, error) {
 		return before, err
 	}
 	now := journal.Begin(s.log, before)
+	if before.LogID != 0 && now.LogID != before.LogID {
+		s.logger.Error("the log of arrivals is new, and the database had another: what only that held is not here; "+
+			"if it still exists, stop and put it back (store.log.folder)", slog.String("folder", s.folder))
+	}
 	return now, s.Apply(ctx, now, true, func(*store.Tx) error { return nil })
 }
 

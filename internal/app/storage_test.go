@@ -37,3 +37,24 @@ func TestSmallLogGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// TestLeftOverIsApplied kills a plant before it applied its log: the next start does,
+// without a reader or a new record.
+func TestLeftOverIsApplied(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "plant.db")
+	killed, err := app.OpenStorage(t.Context(), "sqlite:"+path, app.StorageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Append(t, apptest.Plant{Storage: killed}, storetest.NewRecord("s", "m", time.Now()))
+	if err := killed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := apptest.OpenPlant(t, path, app.StorageOptions{Apply: apply.Options{MaxDelay: time.Millisecond}})
+	for end := time.Now().Add(10 * time.Second); s.Journal.Pending() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the record waits for somebody to come")
+		}
+	}
+}

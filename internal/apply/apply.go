@@ -94,7 +94,7 @@ func (r *Runner[T]) step(ctx context.Context, b *journal.Batch, position wal.Pos
 	r.stats.observe(len(b.Records), time.Since(start))
 	r.finish(b)
 	if durable {
-		return r.giveBack(position)
+		r.giveBack(position)
 	}
 	return nil
 }
@@ -107,10 +107,16 @@ func (r *Runner[T]) release(ctx context.Context) error {
 	if err := r.store.Apply(ctx, r.applied, true, func(T) error { return nil }); err != nil {
 		return err
 	}
-	return r.giveBack(r.applied.Position)
+	r.giveBack(r.applied.Position)
+	return nil
 }
 
-func (r *Runner[T]) giveBack(p wal.Position) error {
+// giveBack says that the log is not needed up to the position. What can't be given
+// back now will be with what comes after it.
+func (r *Runner[T]) giveBack(p wal.Position) {
+	if err := r.journal.Release(p); err != nil {
+		r.opts.Logger.Warn("a part of the log can't be given back yet", slog.Any("error", err))
+		return
+	}
 	r.released = p
-	return r.journal.Release(p)
 }

@@ -215,7 +215,7 @@ func (p *plant) readTail() {
 	}
 	records, frames := 0, 0
 	if err == nil {
-		err = wal.Scan(filepath.Join(data, "plantgate.log.d"), applied.Position, func(frame []byte, end wal.Position) error {
+		err = wal.Scan(filepath.Join(data, "plantgate.log.d"), applied.LogID, applied.Position, func(frame []byte, end wal.Position) error {
 			var b journal.Batch
 			err := b.Read(frame, end)
 			frames, records = frames+1, records+len(b.Records)

@@ -78,7 +78,7 @@ func openIntake(t *testing.T, pause time.Duration) *intake {
 		t.Fatal(err)
 	}
 	s, err := app.OpenStorage(t.Context(), "sqlite:"+filepath.Join(root, databaseName), app.StorageOptions{
-		Store: store.Options{VFS: vfs.Name, CheckpointPages: 40, Readers: 1},
+		Store: store.Options{VFS: vfs.Name, CheckpointRows: 40, Readers: 1},
 		LogFS: vfs.Files(), SegmentSize: 8 << 10, MaxPending: 200,
 		Apply: apply.Options{MaxDelay: time.Millisecond, FullStep: 16, MaxRecords: 16, ReleaseAfter: 4 << 10},
 	})

@@ -218,7 +218,7 @@ func (s *Service) checkTime(rec *mes.Record) *mes.Error {
 	case ahead > s.opts.MaxFuture:
 		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp",
 			Detail: "is more than " + s.opts.MaxFuture.String() + " ahead of the time of receipt " + rec.ReceivedAt.Format(time.RFC3339)}})
-	case s.opts.Retention > 0 && -ahead > s.opts.Retention:
+	case s.opts.Retention > 0 && s.opts.Clock().Sub(rec.Time) > s.opts.Retention:
 		return mes.Invalid([]mes.FieldError{{Pointer: "/timestamp",
 			Detail: "is older than records are kept (" + s.opts.Retention.String() + ")"}})
 	case ahead > 0 && !rec.HasFlag(mes.FlagAhead):

@@ -29,10 +29,8 @@ func (b *Batch) Arrivals() int64 {
 
 // Skip leaves out records that were applied already: those up to an arrival number.
 func (b *Batch) Skip(arrivals int64) {
-	if n := arrivals - b.FirstArrival + 1; n > 0 && len(b.Records) > 0 {
-		n = min(n, int64(len(b.Records)))
-		b.Records, b.FirstArrival, b.units = b.Records[n:], b.FirstArrival+n, nil
-	}
+	b.skip(arrivals)
+	b.units = nil
 }
 
 // Read fills b with what one frame says, which ends at the position.

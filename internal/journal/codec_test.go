@@ -199,7 +199,7 @@ func frames(t testing.TB) (list [][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = wal.Scan(p.folder, 0, func(frame []byte, _ wal.Position) error {
+	err = wal.Scan(p.folder, 0, 0, func(frame []byte, _ wal.Position) error {
 		list = append(list, bytes.Clone(frame))
 		return nil
 	})

@@ -48,5 +48,14 @@ type Group struct {
 
 func (g *Group) reset() {
 	clear(g.Records)
-	g.Records, g.Deliveries, g.Items, g.Resolved = g.Records[:0], g.Deliveries[:0], g.Items[:0], g.Resolved[:0]
+	g.Records = g.Records[:0]
+	g.Deliveries, g.Items, g.Resolved = nil, nil, nil
+}
+
+// skip leaves out the records up to an arrival number.
+func (g *Group) skip(arrivals int64) {
+	if n := arrivals - g.FirstArrival + 1; n > 0 && len(g.Records) > 0 {
+		n = min(n, int64(len(g.Records)))
+		g.Records, g.FirstArrival = g.Records[n:], g.FirstArrival+n
+	}
 }

@@ -12,8 +12,10 @@ import (
 type Index interface {
 	// LastTime returns the newest time of the records of a work unit; zero if none.
 	LastTime(ctx context.Context, siteID, machineID string) (time.Time, error)
-	// HasRecord tells whether there is a record of this id.
-	HasRecord(ctx context.Context, id mes.ID) (bool, error)
+	// HasRecord tells whether the work unit has a record of this id, which begins with
+	// its time. With an exact position it looks there only: without a message id,
+	// records of one id have one position.
+	HasRecord(ctx context.Context, siteID, machineID string, p mes.Position, exact bool) (bool, error)
 	// Record returns a record, or an error of CodeNotFound.
 	Record(ctx context.Context, id mes.ID) (mes.Record, error)
 	// Delivery returns the ledger's entry of a name, and whether there is one.

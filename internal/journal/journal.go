@@ -72,6 +72,9 @@ func Open(ctx context.Context, log *wal.Log, index Index, applied Applied, optio
 	}
 	j.arrived.Store(j.next - 1)
 	j.applied.Store(applied.Arrivals)
+	if applied.Position < log.End() {
+		j.grown <- struct{}{} // there is work from before
+	}
 	return j, nil
 }
 
@@ -118,6 +121,7 @@ func (j *Journal) recover(ctx context.Context, applied Applied) error {
 			return fmt.Errorf("%w: its first record is number %d, not %d", errFrame, g.FirstArrival, j.next)
 		}
 		j.next = max(j.next, g.FirstArrival+int64(len(g.Records)))
+		g.skip(applied.Arrivals)
 		for i := range g.Records {
 			r := &g.Records[i]
 			u, err := j.unit(ctx, r.SiteID, r.MachineID)
@@ -195,12 +199,10 @@ func (j *Journal) commit(t *tx) error {
 const maxKeptFrame = 4 << 20
 
 func logError(err error) error {
-	switch {
-	case errors.Is(err, wal.ErrFull):
-		return errFull(err)
-	default:
+	if errors.Is(err, wal.ErrFailed) || errors.Is(err, wal.ErrClosed) {
 		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("append to the log: %w: %w", mes.ErrDurability, err), "the disk failed")
 	}
+	return errFull(err) // nothing was written, and it may go well later
 }
 
 func errFull(cause error) *mes.Error {

@@ -329,8 +329,8 @@ func (x *lockedIndex) LastTime(ctx context.Context, siteID, machineID string) (t
 	return x.index.LastTime(ctx, siteID, machineID)
 }
 
-func (x *lockedIndex) HasRecord(ctx context.Context, id mes.ID) (bool, error) {
+func (x *lockedIndex) HasRecord(ctx context.Context, siteID, machineID string, p mes.Position, exact bool) (bool, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.index.HasRecord(ctx, id)
+	return x.index.HasRecord(ctx, siteID, machineID, p, exact)
 }

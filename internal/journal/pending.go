@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"strings"
+
 	"plantgate/internal/mes"
 )
 
@@ -27,6 +29,7 @@ func (p *pending) add(g *Group) {
 		p.records[g.Records[i].ID] = struct{}{}
 	}
 	for _, d := range g.Deliveries {
+		d.SiteID, d.MachineID, d.Key = strings.Clone(d.SiteID), strings.Clone(d.MachineID), strings.Clone(d.Key)
 		p.deliveries[d.DeliveryName] = d
 	}
 	for i := range g.Items {

@@ -57,9 +57,10 @@ func (x *index) LastTime(_ context.Context, siteID, machineID string) (last time
 	return last, nil
 }
 
-func (x *index) HasRecord(_ context.Context, id mes.ID) (bool, error) {
-	_, ok := x.records[id]
-	return ok, nil
+func (x *index) HasRecord(_ context.Context, siteID, machineID string, at mes.Position, exact bool) (bool, error) {
+	r, ok := x.records[at.ID]
+	found := ok && r.SiteID == siteID && r.MachineID == machineID && (!exact || r.Position().Compare(at) == 0)
+	return found, nil
 }
 
 func (x *index) Record(_ context.Context, id mes.ID) (mes.Record, error) {

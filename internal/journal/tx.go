@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
@@ -124,12 +125,14 @@ func (t *tx) appendNew(ctx context.Context, r *mes.Record) (mes.Receipt, error) 
 	}
 	if !isNewest(r, u) {
 		if alternative, ok := r.AltID(); ok {
-			known, err := t.has(ctx, alternative)
+			other := r.Position()
+			other.Time, other.ID = r.AltTime, alternative
+			known, err := t.has(ctx, r, other)
 			if known || err != nil {
 				return mes.Receipt{Status: mes.ReceiptDuplicate, ID: alternative}, err
 			}
 		}
-		known, err := t.has(ctx, r.ID)
+		known, err := t.has(ctx, r, r.Position())
 		if err != nil {
 			return mes.Receipt{}, err
 		}
@@ -196,14 +199,14 @@ func (t *tx) hasContent(ctx context.Context, r *mes.Record) (bool, error) {
 }
 
 // has looks for a record: in the log, then in the store, the way that records go.
-func (t *tx) has(ctx context.Context, id mes.ID) (bool, error) {
+func (t *tx) has(ctx context.Context, r *mes.Record, p mes.Position) (bool, error) {
 	t.j.mu.Lock()
-	_, ok := t.j.pending.records[id]
+	_, ok := t.j.pending.records[p.ID]
 	t.j.mu.Unlock()
 	if ok {
 		return true, nil
 	}
-	return t.j.index.HasRecord(ctx, id)
+	return t.j.index.HasRecord(ctx, r.SiteID, r.MachineID, p, r.MessageID == "")
 }
 
 func (t *tx) delivery(ctx context.Context, name DeliveryName) (Delivery, bool, error) {
@@ -217,6 +220,8 @@ func (t *tx) delivery(ctx context.Context, name DeliveryName) (Delivery, bool, e
 }
 
 func (t *tx) deliver(name DeliveryName, hash [32]byte, receipt mes.Receipt, window ingest.LedgerWindow) {
+	// The texts are parts of whole messages, which would stay in memory with them.
+	name.SiteID, name.MachineID, name.Key = strings.Clone(name.SiteID), strings.Clone(name.MachineID), strings.Clone(name.Key)
 	d := Delivery{DeliveryName: name, Hash: hash, RecordID: receipt.ID, Status: receipt.Status, ArrivedAt: window.Now}
 	t.frame = appendDelivery(t.frame, &d)
 	t.entries++

@@ -12,12 +12,15 @@ import (
 
 // Store deletes records.
 type Store interface {
+	// Settle waits until everything is applied that was acknowledged, so that nothing
+	// older than it is kept is on its way any more.
+	Settle(ctx context.Context) error
 	// ExpireRecords deletes records of the first work unit after the given one (0 is
 	// before all) that has any with an earlier time than before: at most limit of
 	// them, the oldest first. It returns the unit to go on after, which is the given
-	// one again if there is more to delete in the same, and 0 after the last; and how
-	// many it deleted. Minutes whose roll-ups do not stand for their records are left.
-	ExpireRecords(ctx context.Context, after int64, before time.Time, limit int) (next int64, deleted int, err error)
+	// one again if there is more to delete in the same, how many it deleted, and
+	// whether there is no further unit. Minutes whose roll-ups do not stand for their records are left.
+	ExpireRecords(ctx context.Context, after int64, before time.Time, limit int) (next int64, deleted int, done bool, err error)
 }
 
 // Options are settings whose zero value is usable, but for Keep.
@@ -88,10 +91,13 @@ func (s *Service) Run(ctx context.Context) error {
 // Pass deletes what has expired by now and returns how many records it were.
 func (s *Service) Pass(ctx context.Context) (deleted int, err error) {
 	before := s.opts.Clock().Add(-s.opts.Keep - Grace).Truncate(time.Minute)
+	if err := s.store.Settle(ctx); err != nil {
+		return 0, err
+	}
 	unit := int64(0)
 	for ctx.Err() == nil {
-		next, n, err := s.store.ExpireRecords(ctx, unit, before, atOnce)
-		if deleted += n; err != nil || next == 0 {
+		next, n, done, err := s.store.ExpireRecords(ctx, unit, before, atOnce)
+		if deleted += n; err != nil || done {
 			return deleted, err
 		}
 		unit = next

@@ -53,16 +53,17 @@ func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn 
 type Tx struct {
 	store  *Store
 	writer *writer
-	// units are the numbers of the batch's work units, origins those that are new.
-	units   map[unitName]int64
-	origins map[mes.Origin]int64
+	// units are the numbers of the batch's work units; registered and origins are
+	// those that it gave, under names of their own memory.
+	units, registered map[unitName]int64
+	origins           map[mes.Origin]int64
 	// marked are the minutes that it marked last of each unit.
 	marked map[int64]int64
 }
 
 // committed remembers the numbers that the transaction gave.
 func (t *Tx) committed() {
-	for name, number := range t.units {
+	for name, number := range t.registered {
 		t.store.units.put(number, name)
 	}
 	for origin, number := range t.origins {

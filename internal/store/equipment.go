@@ -54,14 +54,10 @@ func (s *Store) Equipment(ctx context.Context, siteID, id string) (mes.Equipment
 
 // KnowsEquipment tells whether the work unit is registered.
 func (s *Store) KnowsEquipment(ctx context.Context, siteID, id string) (bool, error) {
-	var count int
-	err := s.readers.GetContext(ctx, &count,
-		"SELECT count(*) FROM equipment WHERE site_id = ? AND id = ? AND level = ?",
+	var found []int
+	err := s.lookUp(ctx, &found, "SELECT 1 FROM equipment WHERE site_id = ? AND id = ? AND level = ?",
 		siteID, id, string(mes.LevelWorkUnit))
-	if err != nil {
-		return false, readError(err, "look up equipment")
-	}
-	return count == 1, nil
+	return len(found) > 0, readError(err, "look up equipment")
 }
 
 // EquipmentList lists equipment by site and id.
@@ -123,7 +119,7 @@ func createdAt(t time.Time) time.Time {
 // RegisterEquipment is the step that registers work units that are new, gives each
 // its number, and notes when and how those that are known were heard of.
 func RegisterEquipment(ctx context.Context, t *Tx, b *journal.Batch) error {
-	t.units = make(map[unitName]int64, len(b.Units()))
+	t.units, t.registered = make(map[unitName]int64, len(b.Units())), map[unitName]int64{}
 	var known []sighting
 	for _, u := range b.Units() {
 		name, s := unitName{u.SiteID, u.MachineID}, sightingOf(b, u)
@@ -136,7 +132,8 @@ func RegisterEquipment(ctx context.Context, t *Tx, b *journal.Batch) error {
 		if err != nil {
 			return t.store.writeError(err, "register equipment")
 		}
-		t.units[unitName{strings.Clone(u.SiteID), strings.Clone(u.MachineID)}] = number
+		own := unitName{strings.Clone(u.SiteID), strings.Clone(u.MachineID)}
+		t.units[own], t.registered[own] = number, number
 	}
 	return t.store.writeError(t.noteSightings(ctx, known), "note what equipment was heard of")
 }

@@ -40,14 +40,27 @@ func (s *Store) LastTime(ctx context.Context, siteID, machineID string) (time.Ti
 	return rows[0].Time, nil
 }
 
-const hasRecord = `SELECT 1 FROM record INDEXED BY record_by_time
-	WHERE time >= ? AND time < ? AND id = ? LIMIT 1`
+const (
+	hasRecordAt = `SELECT 1 FROM record
+		WHERE unit = ? AND time = ? AND sequence_given = ? AND sequence = ? AND id = ?`
+	hasRecordNear = `SELECT 1 FROM record
+		WHERE unit = ? AND time >= ? AND time < ? AND id = ? LIMIT 1`
+)
 
 // HasRecord implements journal.Index.
-func (s *Store) HasRecord(ctx context.Context, id mes.ID) (bool, error) {
-	from, to := timesOf(id)
+func (s *Store) HasRecord(ctx context.Context, siteID, machineID string, p mes.Position, exact bool) (bool, error) {
+	unit, known, err := s.unitNumber(ctx, siteID, machineID)
+	if err != nil || !known {
+		return false, err
+	}
 	var rows []int
-	err := s.lookUp(ctx, &rows, hasRecord, from, to, id[:])
+	if exact {
+		given, sequence := sequenceColumns(p.Sequence)
+		err = s.lookUp(ctx, &rows, hasRecordAt, unit, p.Time.UnixMicro(), given, sequence, p.ID[:])
+	} else {
+		from, to := timesOf(p.ID)
+		err = s.lookUp(ctx, &rows, hasRecordNear, unit, from, to, p.ID[:])
+	}
 	return len(rows) > 0, readError(err, "look up a record")
 }
 

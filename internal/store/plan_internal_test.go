@@ -118,7 +118,8 @@ func TestOtherReadsUseAnIndex(t *testing.T) {
 	s := openInternal(t)
 	for query, want := range map[string]string{
 		recordByID:      "SEARCH record USING INDEX record_by_time (time>? AND time<?)",
-		hasRecord:       "SEARCH record USING COVERING INDEX record_by_time (time>? AND time<?)",
+		hasRecordAt:     "SEARCH record USING COVERING INDEX record_by_time (time=? AND sequence_given=? AND sequence=? AND id=? AND unit=?)",
+		hasRecordNear:   "SEARCH record USING PRIMARY KEY (unit=? AND time>? AND time<?)",
 		snapshotsAfter:  "SEARCH record USING INDEX record_snapshots (unit=? AND (time,sequence_given,sequence,id)>(?,?,?,?))",
 		deliveryByName:  "SEARCH delivery USING PRIMARY KEY (kind=? AND site_id=? AND machine_id=? AND key=?)",
 		readings:        "SEARCH record USING PRIMARY KEY (unit=? AND time>? AND time<?)",

@@ -42,7 +42,7 @@ func openPlant(t *testing.T) *plant {
 	}
 	// A short log makes it be copied into the database many times a run.
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(root, "plant.db"),
-		store.Options{VFS: vfs.Name, CheckpointPages: 20, Readers: 1})
+		store.Options{VFS: vfs.Name, CheckpointRows: 20, Readers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,5 +280,30 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("%d records can be read, %v", len(found), err)
 			}
 		})
+	}
+}
+
+// TestFailedCheckpointEndsWriting fails the syncs that only copies of SQLite's log
+// make: steps that were not synced can no longer be counted on, and the log of
+// arrivals must not be given back for them.
+func TestFailedCheckpointEndsWriting(t *testing.T) {
+	t.Parallel()
+	p := openPlant(t)
+	if err := p.step(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	p.vfs.FailSync(sqlite3.SQLITE_IOERR_FSYNC)
+	var err error
+	for range 100 {
+		if err = p.step(t.Context(), false); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, mes.ErrDurability) {
+		t.Fatalf("syncs failed, and the steps went on: %v", err)
+	}
+	p.vfs.FailSync(0)
+	if err := p.step(t.Context(), true); !errors.Is(err, mes.ErrDurability) {
+		t.Errorf("a synced step after that: %v", err)
 	}
 }

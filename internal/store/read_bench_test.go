@@ -102,7 +102,7 @@ func BenchmarkReads(b *testing.B) {
 		for b.Loop() {
 			i = (i + 7919*13) % total
 			r := benchRecord(start, i)
-			if known, err := s.HasRecord(b.Context(), r.ID); !known || err != nil {
+			if known, err := s.HasRecord(b.Context(), r.SiteID, r.MachineID, r.Position(), true); !known || err != nil {
 				b.Fatal(known, err)
 			}
 		}

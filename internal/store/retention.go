@@ -19,19 +19,19 @@ const (
 const minuteMicros = 60_000_000
 
 // ExpireRecords implements retention.Store.
-func (s *Store) ExpireRecords(ctx context.Context, after int64, before time.Time, limit int) (next int64, deleted int, err error) {
+func (s *Store) ExpireRecords(ctx context.Context, after int64, before time.Time, limit int) (next int64, deleted int, done bool, err error) {
 	var units []int64
 	if err := s.lookUp(ctx, &units, nextUnit, after); err != nil || len(units) == 0 {
-		return 0, 0, readError(err, "list work units")
+		return 0, 0, true, readError(err, "list work units")
 	}
 	unit := units[0]
 	to, more, err := s.expiredUntil(ctx, unit, before, limit)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, true, err
 	}
 	// Most passes find nothing in most units, and write nothing then.
 	if has, err := s.hasBefore(ctx, unit, to); err != nil || !has {
-		return unit, 0, err
+		return unit, 0, false, err
 	}
 	err = s.update(ctx, lazy, func(t *Tx) error {
 		n, err := t.writer.execCount(ctx, deleteExpired, unit, to, unit, (to-1)/minuteMicros)
@@ -39,12 +39,12 @@ func (s *Store) ExpireRecords(ctx context.Context, after int64, before time.Time
 		return s.writeError(err, "delete old records")
 	})
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, true, err
 	}
-	if more {
-		return after, deleted, nil
+	if more && deleted > 0 {
+		return after, deleted, false, nil
 	}
-	return unit, deleted, nil
+	return unit, deleted, false, nil
 }
 
 // expiredUntil returns the time, in microseconds, before which records of the unit

@@ -18,13 +18,13 @@ type dueRow struct {
 
 // DueMarks implements series.RollupStore.
 func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Time, limit int) ([]series.Mark, error) {
-	// From now on every record raises the generation of its minute again. No step
-	// is at work meanwhile that still counts on the opposite.
+	// The marks that are listed and those that are forgotten are the same: no step is
+	// at work in between. From now on every record raises the generation of its minute.
 	if err := s.lockWriter(ctx); err != nil {
 		return nil, err
 	}
+	defer s.unlockWriter()
 	s.marks.newest = map[int64]int64{}
-	s.unlockWriter()
 	q := newQuery("SELECT unit, minute, generation FROM rollup_due")
 	// The minute that holds the time begins before it, unless it begins with it.
 	q.where("minute < ?", minuteNumber(series.Minute.Start(before.Add(time.Minute-time.Microsecond))))
@@ -38,7 +38,7 @@ func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Tim
 	q.order("unit", "minute")
 	q.limit(limit)
 	var rows []dueRow
-	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
+	if err := s.lookers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
 		return nil, readError(err, "read due minutes")
 	}
 	marks := make([]series.Mark, len(rows))

@@ -20,10 +20,9 @@ const (
 	sqliteDriver   = "sqlite"
 	defaultReaders = 4
 	// lookers serve the one writer of the log, and names of records that are read.
-	lookers = 2
-	// defaultCheckpointPages are pages of 4 KiB.
-	defaultCheckpointPages = 16000
-	defaultBusyTimeout     = 5 * time.Second
+	lookers               = 2
+	defaultCheckpointRows = 64 << 10
+	defaultBusyTimeout    = 5 * time.Second
 )
 
 func openSQLite(ctx context.Context, path string, options Options) (*Store, error) {
@@ -31,8 +30,8 @@ func openSQLite(ctx context.Context, path string, options Options) (*Store, erro
 	if options.Readers <= 0 {
 		options.Readers = defaultReaders
 	}
-	if options.CheckpointPages <= 0 {
-		options.CheckpointPages = defaultCheckpointPages
+	if options.CheckpointRows <= 0 {
+		options.CheckpointRows = defaultCheckpointRows
 	}
 	if options.BusyTimeout <= 0 {
 		options.BusyTimeout = defaultBusyTimeout
@@ -83,7 +82,8 @@ func (s *Store) writerPragmas() []string {
 	return []string{
 		s.busyPragma(), "journal_mode(WAL)", "synchronous(FULL)",
 		"cache_size(-16384)", "temp_store(MEMORY)",
-		fmt.Sprintf("wal_autocheckpoint(%d)", s.options.CheckpointPages),
+		// SQLite would pass over a sync that fails in a copy of its own accord.
+		"wal_autocheckpoint(0)",
 	}
 }
 

@@ -50,10 +50,10 @@ type Store struct {
 type Options struct {
 	// Readers is the size of the pool of read connections; 0 means 4.
 	Readers int
-	// CheckpointPages is how many pages the log grows by before it is copied into
-	// the database; 0 means 16000 (64 MB), which keeps copies rare enough to merge
+	// CheckpointRows is after how many written rows SQLite's log is copied into the
+	// database; 0 means 65536 (some 50 MB), which keeps copies rare enough to merge
 	// writes to the same page.
-	CheckpointPages int
+	CheckpointRows int
 	// BusyTimeout is how long a write waits for another process that has the
 	// database; 0 means 5 s.
 	BusyTimeout time.Duration
@@ -97,6 +97,9 @@ func (s *Store) Close() error {
 // first: what is acknowledged before a read begins is in the log, and may still be
 // on its way here.
 func (s *Store) ReadAfter(barrier func(context.Context) error) { s.barrier.Store(&barrier) }
+
+// Settle implements retention.Store.
+func (s *Store) Settle(ctx context.Context) error { return s.current(ctx) }
 
 // current waits until the store holds everything that was acknowledged.
 func (s *Store) current(ctx context.Context) error {
@@ -165,7 +168,23 @@ func (s *Store) update(ctx context.Context, kind durability, fn func(*Tx) error)
 	}
 	committed = true
 	t.committed()
+	if err := s.checkpoint(ctx); err != nil {
+		return err
+	}
 	return s.checkFile()
+}
+
+// checkpoint copies SQLite's log into the database when it is worth it. Its syncs are
+// the only ones that lazy commits get before a synced one, and after one that failed
+// nothing can be said of them.
+func (s *Store) checkpoint(ctx context.Context) error {
+	if s.writer.written < s.options.CheckpointRows {
+		return nil
+	}
+	if err := s.writer.checkpoint(ctx); err != nil {
+		return s.commitError(err)
+	}
+	return nil
 }
 
 // lockWriter waits for the turn to write.

@@ -20,6 +20,8 @@ type writer struct {
 	// bulks are statements of the driver itself.
 	bulks map[string]driver.Stmt
 	kind  durability // of the connection now
+	// written counts rows since the last checkpoint.
+	written int
 }
 
 func openWriter(ctx context.Context, dsn string) (*writer, error) {
@@ -89,6 +91,7 @@ func (w *writer) execCount(ctx context.Context, query string, args ...any) (int6
 	if err != nil {
 		return 0, err
 	}
+	w.written++
 	return result.RowsAffected()
 }
 
@@ -127,8 +130,17 @@ func (w *writer) bulk(ctx context.Context, query string, fn func(exec func(args 
 		}
 		run := stmt.(driver.StmtExecContext)
 		return fn(func(args []driver.NamedValue) error {
+			w.written++
 			_, err := run.ExecContext(ctx, args)
 			return err
 		})
 	})
+}
+
+// checkpoint copies as much of the log into the database as no reader needs, and syncs
+// both.
+func (w *writer) checkpoint(ctx context.Context) error {
+	w.written = 0
+	var busy, frames, copied int
+	return w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
 }

@@ -50,7 +50,7 @@ func TestConcurrent(t *testing.T) {
 	reading.Go(func() {
 		for !done.Load() {
 			var order order
-			if err := wal.Scan(folder, 0, func(frame []byte, _ wal.Position) error { return order.check(frame) }); err != nil {
+			if err := wal.Scan(folder, 0, 0, func(frame []byte, _ wal.Position) error { return order.check(frame) }); err != nil {
 				t.Error(err)
 				return
 			}

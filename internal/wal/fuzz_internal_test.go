@@ -53,7 +53,7 @@ func openArbitrary(t *testing.T, content []byte) {
 		t.Fatal(err)
 	}
 	scanned := 0
-	scanErr := Scan(folder, 0, func([]byte, Position) error { scanned++; return nil })
+	scanErr := Scan(folder, 0, 0, func([]byte, Position) error { scanned++; return nil })
 	l, err := Open(folder, Options{})
 	if err != nil {
 		if !errors.Is(err, ErrDamaged) {

@@ -13,16 +13,17 @@ import (
 // the log: for a backup, while another process appends and releases. It begins
 // with the oldest frame there is if the position was released, and ends where the
 // log does. Segments that are released meanwhile are passed over. A folder that is
-// not there is an empty log. A frame is valid until fn returns; an error of fn
+// not there is an empty log, and that of a log with another id an error, unless the id is 0. A frame is valid until fn returns; an error of fn
 // ends the scan and is returned as it is.
-func Scan(folder string, from Position, fn func(frame []byte, end Position) error) error {
-	s := scan{fs: System(), folder: folder, at: from, fn: fn}
+func Scan(folder string, id uint64, from Position, fn func(frame []byte, end Position) error) error {
+	s := scan{fs: System(), folder: folder, id: id, at: from, fn: fn}
 	return s.run()
 }
 
 type scan struct {
 	fs     FS
 	folder string
+	id     uint64
 	at     Position // frames that end behind it are wanted
 	fn     func(frame []byte, end Position) error
 }
@@ -69,6 +70,9 @@ func (s *scan) segment(first Position) (more bool, err error) {
 			return true, nil
 		}
 		return false, fmt.Errorf("wal: scan: %w: %s has no valid header", ErrDamaged, path)
+	}
+	if s.id != 0 && h.id != s.id {
+		return false, fmt.Errorf("wal: scan: %w: %s is of another log", ErrDamaged, path)
 	}
 	return s.frames(&frames{file: file, header: h, at: first}, file, path, size)
 }

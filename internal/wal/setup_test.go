@@ -68,7 +68,7 @@ func read(l *wal.Log, from wal.Position) (frames [][]byte, ends []wal.Position, 
 }
 
 func scan(folder string, from wal.Position) (frames [][]byte, err error) {
-	err = wal.Scan(folder, from, func(frame []byte, _ wal.Position) error {
+	err = wal.Scan(folder, 0, from, func(frame []byte, _ wal.Position) error {
 		frames = append(frames, bytes.Clone(frame))
 		return nil
 	})

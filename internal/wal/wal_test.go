@@ -315,7 +315,7 @@ func TestScanOfNothing(t *testing.T) {
 	}
 	folder, enough := t.TempDir(), errors.New("enough")
 	add(t, open(t, folder, wal.Options{}), []byte("x"))
-	if err := wal.Scan(folder, 0, func([]byte, wal.Position) error { return enough }); err != enough { //nolint:errorlint // the very error
+	if err := wal.Scan(folder, 0, 0, func([]byte, wal.Position) error { return enough }); err != enough { //nolint:errorlint // the very error
 		t.Errorf("the scan ended with %v", err)
 	}
 }

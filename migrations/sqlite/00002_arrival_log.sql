@@ -9,6 +9,12 @@
 
 DROP VIEW MES_Data;
 
+-- Whatever has records is equipment.
+INSERT INTO equipment (site_id, id, level, name, time_zone, auto_registered, created_at, last_received_at, last_time)
+SELECT site_id, machine_id, 'work_unit', '', '', 1, min(received_at), max(received_at), max(time)
+FROM record WHERE true GROUP BY site_id, machine_id
+ON CONFLICT DO NOTHING;
+
 ALTER TABLE equipment ADD COLUMN number INTEGER;
 
 UPDATE equipment SET number = numbered.number
