@@ -104,7 +104,8 @@ var errStopped = mes.Errorf(mes.CodeUnavailable, "the server is stopping")
 func (r *Runner[T]) run(ctx context.Context) error {
 	// A step that began is finished.
 	work := context.WithoutCancel(ctx)
-	for r.waitForWork(ctx) {
+	// What is left from before the start comes first, and waits for nobody.
+	for more := true; more; more = r.waitForWork(ctx) {
 		if err := r.applyAll(work, ctx.Done()); err != nil {
 			return err
 		}
@@ -115,7 +116,12 @@ func (r *Runner[T]) run(ctx context.Context) error {
 	if err := r.applyAll(work, enough); err != nil {
 		return err
 	}
-	return r.release(work)
+	err := r.release(work)
+	if mes.ErrorCode(err) == mes.CodeUnavailable && !errors.Is(err, mes.ErrDurability) {
+		r.opts.Logger.Warn("the log could not be given back at the stop; the next start does it", slog.Any("error", err))
+		return nil
+	}
+	return err
 }
 
 // waitForWork returns once a step is worth it, and false when ctx ended.

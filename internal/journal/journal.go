@@ -72,9 +72,6 @@ func Open(ctx context.Context, log *wal.Log, index Index, applied Applied, optio
 	}
 	j.arrived.Store(j.next - 1)
 	j.applied.Store(applied.Arrivals)
-	if applied.Position < log.End() {
-		j.grown <- struct{}{} // there is work from before
-	}
 	return j, nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"plantgate/internal/app"
 	"plantgate/internal/app/apptest"
+	"plantgate/internal/apply"
 	"plantgate/internal/journal"
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
@@ -38,7 +39,7 @@ func open(t testing.TB, dsn string, options store.Options) *store.Store {
 
 func setup(t testing.TB) apptest.Plant {
 	t.Helper()
-	return apptest.OpenPlant(t, filepath.Join(t.TempDir(), "plant.db"), app.StorageOptions{})
+	return apptest.OpenPlant(t, filepath.Join(t.TempDir(), "plant.db"), app.StorageOptions{Apply: apply.Options{ReadWait: time.Minute}})
 }
 
 func TestContract(t *testing.T) {
