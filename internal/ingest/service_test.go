@@ -211,6 +211,54 @@ func TestNearFutureIsStoredAndFlagged(t *testing.T) {
 	}
 }
 
+// What is older than records are kept is refused by the clock, however long ago it was
+// received: its minute may have lost its records, and its sums stand for them.
+func TestOlderThanKept(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(o *ingest.Options, _ *faultStore) { o.Retention = 24 * time.Hour })
+	kept, old, held := reading("A", -23*time.Hour), reading("B", -25*time.Hour), reading("C", -25*time.Hour)
+	held.ReceivedAt = received.Add(-24 * time.Hour) // offered again since then
+	receipts, err := s.Ingest(context.Background(), []mes.Record{kept, old, held})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []mes.ReceiptStatus{mes.ReceiptCreated, mes.ReceiptQuarantined, mes.ReceiptQuarantined} {
+		if receipts[i].Status != want {
+			t.Errorf("record %d: %s, want %s", i, receipts[i].Status, want)
+		}
+	}
+}
+
+// While the store has no room, those are refused who can tell their peer to come
+// back; the others wait, and are stored once there is room.
+func TestStoreWithoutRoom(t *testing.T) {
+	t.Parallel()
+	full := make(chan struct{})
+	s := start(t, func(_ *ingest.Options, f *faultStore) { f.full = full })
+	_, err := s.Ingest(context.Background(), []mes.Record{reading("A", 0)})
+	var fault *mes.Error
+	if !errors.As(err, &fault) || fault.Code != mes.CodeUnavailable || fault.RetryAfter == 0 {
+		t.Errorf("without room: %v", err)
+	}
+	stored := make(chan error, 1)
+	go func() {
+		_, err := s.Patient().Ingest(context.Background(), []mes.Record{reading("B", 0)})
+		stored <- err
+	}()
+	select {
+	case err := <-stored:
+		t.Fatalf("stored without room: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.store.mu.Lock()
+	s.store.full = nil
+	s.store.mu.Unlock()
+	close(full)
+	if err := <-stored; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGroupsFormWhileTheWriterIsBusy(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(_ *ingest.Options, f *faultStore) {

@@ -181,7 +181,9 @@ func (s *Store) checkpoint(ctx context.Context) error {
 	if s.writer.written < s.options.CheckpointRows {
 		return nil
 	}
-	if err := s.writer.checkpoint(ctx); err != nil {
+	// Of anything but a failure of the disk, such as one that is full, the commit
+	// stands all the same, and the next one tries again.
+	if err := s.writer.checkpoint(ctx); isInputOutput(err) {
 		return s.commitError(err)
 	}
 	return nil

@@ -140,7 +140,10 @@ func (w *writer) bulk(ctx context.Context, query string, fn func(exec func(args 
 // checkpoint copies as much of the log into the database as no reader needs, and syncs
 // both.
 func (w *writer) checkpoint(ctx context.Context) error {
-	w.written = 0
 	var busy, frames, copied int
-	return w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
+	err := w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
+	if err == nil {
+		w.written = 0
+	}
+	return err
 }
