@@ -22,7 +22,6 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
@@ -91,15 +90,15 @@ func Start(cfg config.Broker, deps Deps) (*Broker, error) {
 	if b.users, err = newUsers(cfg.Users, cfg.AllowAnonymous); err != nil {
 		return nil, err
 	}
-	listener, err := listen(cfg)
+	l, err := listen(cfg)
 	if err != nil {
 		return nil, err
 	}
-	b.addr, b.secure = listener.Addr(), cfg.TLS.CertFile != ""
+	b.addr, b.secure = l.Addr(), cfg.TLS.CertFile != ""
 	b.work, b.stopWork = context.WithCancel(context.Background())
-	if err := b.serve(cfg, listener); err != nil {
+	if err := b.serve(cfg, l); err != nil {
 		b.stopWork()
-		_ = listener.Close()
+		_ = l.Close()
 		return nil, err
 	}
 	b.condition.running()
@@ -108,7 +107,7 @@ func Start(cfg config.Broker, deps Deps) (*Broker, error) {
 }
 
 // serve puts the library's server behind the listener.
-func (b *Broker) serve(cfg config.Broker, listener net.Listener) error {
+func (b *Broker) serve(cfg config.Broker, l net.Listener) error {
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(cfg.MaxClients)
 	capabilities.MaximumPacketSize = uint32(cfg.MaxPacket)
@@ -120,8 +119,7 @@ func (b *Broker) serve(cfg config.Broker, listener net.Listener) error {
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return mes.Wrap(mes.CodeInternal, err, "the MQTT broker can't be set up")
 	}
-	guard := newGuarded(listener, cfg.MaxClients)
-	if err := b.server.AddListener(listeners.NewNet("main", guard)); err != nil {
+	if err := b.server.AddListener(newListener(l, cfg.MaxClients)); err != nil {
 		return mes.Wrap(mes.CodeInternal, err, "the MQTT broker can't be set up")
 	}
 	if err := b.server.Serve(); err != nil {

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
 // Times of the listener.
@@ -25,71 +27,126 @@ const (
 // sending it.
 const maxFirstPacket = 128 << 10
 
-// guarded is a listener that bounds how many connections are open, whether
-// they have said CONNECT or not, and how long they may take for it.
-type guarded struct {
+// listener is what the library's server listens on. It bounds how many
+// connections are open, whether they have said CONNECT or not, and how long
+// they may take for it. It counts those who are served before their goroutines
+// start: the library counts them inside, where a stop can miss one.
+type listener struct {
 	net.Listener
-	limit  int64
-	open   atomic.Int64
-	closed chan struct{}
-	once   sync.Once
+	log   *slog.Logger
+	limit int
+
+	mu      sync.Mutex
+	open    map[*firstConn]struct{}
+	closed  bool
+	serving sync.WaitGroup // added to under mu, while not closed
 }
 
-func newGuarded(l net.Listener, limit int) *guarded {
-	return &guarded{Listener: l, limit: int64(limit), closed: make(chan struct{})}
+func newListener(l net.Listener, limit int) *listener {
+	return &listener{Listener: l, limit: limit, open: map[*firstConn]struct{}{}}
 }
 
-// Accept returns an error only once the listener is closed.
-func (g *guarded) Accept() (net.Conn, error) {
+// Init is called by the library with its log.
+func (l *listener) Init(log *slog.Logger) error {
+	l.log = log
+	return nil
+}
+
+func (l *listener) ID() string       { return "main" }
+func (l *listener) Address() string  { return l.Addr().String() }
+func (l *listener) Protocol() string { return l.Addr().Network() }
+
+// Serve gives each connection to establish, in a goroutine of its own, until
+// the listener is closed.
+func (l *listener) Serve(establish listeners.EstablishFn) {
 	for {
-		conn, err := g.Listener.Accept()
+		conn, err := l.Accept()
 		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil, err
-		case err != nil:
-			select {
-			case <-g.closed:
-				return nil, net.ErrClosed
-			case <-time.After(acceptPause):
+		case l.isClosed():
+			if err == nil {
+				_ = conn.Close()
 			}
-		case g.open.Add(1) > g.limit:
-			g.open.Add(-1)
-			_ = conn.Close()
+			return
+		case err != nil:
+			time.Sleep(acceptPause)
 		default:
-			// CONNECT replaces this deadline by that of the keep-alive.
-			_ = conn.SetDeadline(time.Now().Add(connectTimeout))
-			return &countedConn{Conn: conn, done: func() { g.open.Add(-1) }}, nil
+			l.serve(conn, establish)
 		}
 	}
 }
 
-func (g *guarded) Close() error {
-	g.once.Do(func() { close(g.closed) })
-	return g.Listener.Close()
+// serve turns the connection away if there are too many.
+func (l *listener) serve(conn net.Conn, establish listeners.EstablishFn) {
+	c := &firstConn{Conn: conn}
+	if !l.enter(c) {
+		_ = conn.Close()
+		return
+	}
+	// CONNECT replaces this deadline by that of the keep-alive.
+	_ = conn.SetDeadline(time.Now().Add(connectTimeout))
+	go func() {
+		defer l.leave(c)
+		if err := establish(l.ID(), c); err != nil {
+			l.log.Warn("", "error", err)
+		}
+	}()
 }
 
-// countedConn tells its listener, once, that it is closed. It fails if its
-// first packet is too large.
-type countedConn struct {
+func (l *listener) enter(c *firstConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.open) >= l.limit {
+		return false
+	}
+	l.open[c] = struct{}{}
+	l.serving.Add(1)
+	return true
+}
+
+func (l *listener) leave(c *firstConn) {
+	_ = c.Close()
+	l.mu.Lock()
+	delete(l.open, c)
+	l.mu.Unlock()
+	l.serving.Done()
+}
+
+func (l *listener) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// Close stops to listen, lets the library say goodbye to its clients, closes
+// the other connections and waits until nobody is served any more.
+func (l *listener) Close(goodbye listeners.CloseFn) {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	_ = l.Listener.Close()
+	goodbye(l.ID())
+	l.mu.Lock()
+	for c := range l.open {
+		_ = c.Close()
+	}
+	l.mu.Unlock()
+	l.serving.Wait()
+}
+
+// firstConn fails if its first packet is too large.
+type firstConn struct {
 	net.Conn
-	once  sync.Once
-	done  func()
 	first firstPacket // of the goroutine that reads
 }
 
 var errFirstPacket = errors.New("the first packet of the connection is too large")
 
-func (c *countedConn) Read(b []byte) (int, error) {
+func (c *firstConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if !c.first.allows(b[:n]) {
 		return 0, errFirstPacket
 	}
 	return n, err
-}
-
-func (c *countedConn) Close() error {
-	c.once.Do(c.done)
-	return c.Conn.Close()
 }
 
 // firstPacket reads along until it knows how long the first packet is: a byte

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/mqtt/mqtttest"
 )
 
@@ -45,4 +46,34 @@ func TestLargestFirstPacket(t *testing.T) {
 	b := start(t, brokerConfig(), mqtttest.NewIngester(), slog.New(slog.DiscardHandler))
 	will := make([]byte, 65535)
 	mqtttest.Connect(t, options(b, "with a large will").SetBinaryWill("plant/M1/will", will, 1, false))
+}
+
+// TestCloseWhileClientsConnect: a connection that was accepted as the broker
+// stops is closed, and nothing serves it when Close has returned.
+func TestCloseWhileClientsConnect(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		b, err := broker.Start(brokerConfig(), broker.Deps{
+			Ingester: mqtttest.NewIngester(), Decoder: mqtttest.Decoder{}, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", b.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the broker waited %s for a client that says nothing", took)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection outlives its broker: %v", err)
+		}
+		_ = conn.Close()
+	}
 }
