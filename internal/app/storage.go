@@ -142,6 +142,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	}
 	s.Runner = apply.New(s.Journal, s.Store, applied, steps(o), o.Apply)
 	s.ReadAfter(s.Runner.Wait)
+	s.PauseBy(s.Runner.Pause)
 	return s, nil
 }
 

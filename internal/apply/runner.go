@@ -66,6 +66,7 @@ type Runner[T any] struct {
 	// applied is how far the store is, released how far the log was given back.
 	applied  journal.Applied
 	released wal.Position
+	pacer    pacer
 	stats    counters
 
 	mu      sync.Mutex
@@ -78,12 +79,19 @@ type Runner[T any] struct {
 // New returns a runner that goes on where the store is.
 func New[T any](j *journal.Journal, store Store[T], applied journal.Applied, steps []Step[T], opts Options) *Runner[T] {
 	opts.setDefaults()
-	return &Runner[T]{
+	r := &Runner[T]{
 		journal: j, store: store, steps: steps, opts: opts, reader: j.Reader(applied.Position),
 		applied: applied, released: applied.Position, done: applied.Position,
 		moved: make(chan struct{}), hurried: make(chan struct{}, 1),
 	}
+	r.pacer = pacer{span: opts.MaxDelay, full: opts.FullStep, hurry: r.hurried}
+	r.pacer.gathered = func() int { return int(j.Pending()) - len(r.batch.Records) }
+	return r
 }
+
+// Pause is for the store to call all along the work of Apply: it takes a while if
+// there is no hurry.
+func (r *Runner[T]) Pause() { r.pacer.pause() }
 
 // Run applies what is committed until ctx ends, and then what is left, for a
 // while. It returns an error if nothing more can be applied: the process must end
@@ -102,6 +110,7 @@ func (r *Runner[T]) Run(ctx context.Context) error {
 var errStopped = mes.Errorf(mes.CodeUnavailable, "the server is stopping")
 
 func (r *Runner[T]) run(ctx context.Context) error {
+	r.pacer.stop = ctx.Done()
 	// A step that began is finished.
 	work := context.WithoutCancel(ctx)
 	// What is left from before the start comes first, and waits for nobody.

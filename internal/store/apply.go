@@ -35,6 +35,8 @@ func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn 
 		kind = synced
 	}
 	err := s.update(ctx, kind, func(t *Tx) error {
+		t.writer.pause = s.pauseUnhurried
+		defer func() { t.writer.pause = nil }()
 		if err := fn(t); err != nil {
 			return err
 		}
@@ -46,6 +48,13 @@ func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn 
 		s.latest.forget()
 	}
 	return err
+}
+
+// pauseUnhurried pauses unless another writer waits.
+func (s *Store) pauseUnhurried() {
+	if s.pause != nil && s.waiting.Load() == 0 {
+		s.pause()
+	}
 }
 
 // Tx is one write transaction. Its methods are the steps that follow from records,

@@ -27,9 +27,12 @@ type Store struct {
 	// file is the database as it was opened.
 	file os.FileInfo
 
-	// turn holds one token: whoever has it may use the writer.
-	turn   chan struct{}
-	writer *writer
+	// turn holds one token: whoever has it may use the writer. waiting counts those
+	// who wait for it.
+	turn    chan struct{}
+	waiting atomic.Int32
+	writer  *writer
+	pause   func() // see PauseBy
 	// readers and lookers are pools of connections that can't write: for queries, and
 	// for looking up single things meanwhile, which never wait for a query.
 	readers, lookers *sqlx.DB
@@ -97,6 +100,10 @@ func (s *Store) Close() error {
 // first: what is acknowledged before a read begins is in the log, and may still be
 // on its way here.
 func (s *Store) ReadAfter(barrier func(context.Context) error) { s.barrier.Store(&barrier) }
+
+// PauseBy makes the steps that follow from records call a function all along their
+// work, which may take a while, unless somebody waits for the turn to write.
+func (s *Store) PauseBy(pause func()) { s.pause = pause }
 
 // Settle implements retention.Store.
 func (s *Store) Settle(ctx context.Context) error { return s.current(ctx) }
@@ -191,6 +198,8 @@ func (s *Store) checkpoint(ctx context.Context) error {
 
 // lockWriter waits for the turn to write.
 func (s *Store) lockWriter(ctx context.Context) error {
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():

@@ -22,7 +22,12 @@ type writer struct {
 	kind  durability // of the connection now
 	// written counts rows since the last checkpoint.
 	written int
+	// pause is called now and then by a transaction that takes long.
+	pause func()
 }
+
+// pauseRows is after how many rows a transaction may pause.
+const pauseRows = 8
 
 func openWriter(ctx context.Context, dsn string) (*writer, error) {
 	db, err := sqlx.Open(sqliteDriver, dsn)
@@ -130,7 +135,9 @@ func (w *writer) bulk(ctx context.Context, query string, fn func(exec func(args 
 		}
 		run := stmt.(driver.StmtExecContext)
 		return fn(func(args []driver.NamedValue) error {
-			w.written++
+			if w.written++; w.written%pauseRows == 0 && w.pause != nil {
+				w.pause()
+			}
 			_, err := run.ExecContext(ctx, args)
 			return err
 		})
