@@ -30,10 +30,10 @@ func headAsGet(r *http.Request) *http.Request {
 	return get
 }
 
-// The headers of every answer, which are not changed but replaced as a whole. They
-// keep browsers from sniffing, framing and caching. Pages set their own policy on
-// top. Strict-Transport-Security is left to whoever owns the host's name: on
-// localhost it would break every other program's pages.
+// The headers of every answer, and those of what a browser may show, which are not
+// changed but replaced as a whole. They keep browsers from sniffing, caching and
+// framing. Pages set their own policy on top. Strict-Transport-Security is left to
+// whoever owns the host's name: on localhost it would break every other program's pages.
 var (
 	noSniffing     = []string{"nosniff"}
 	noFraming      = []string{"DENY"}
@@ -55,10 +55,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h[echo.HeaderXRequestID] = []string{requestID(r, start)}
 	h[echo.HeaderXContentTypeOptions] = noSniffing
-	h[echo.HeaderXFrameOptions] = noFraming
-	h[echo.HeaderReferrerPolicy] = noReferrer
-	h[echo.HeaderContentSecurityPolicy] = nothingAllowed
 	h[echo.HeaderCacheControl] = noCaching
+	if mayBeShown(r) {
+		h[echo.HeaderXFrameOptions] = noFraming
+		h[echo.HeaderReferrerPolicy] = noReferrer
+		h[echo.HeaderContentSecurityPolicy] = nothingAllowed
+	}
 	a.echo.Router().Find(r.Method, echo.GetPath(r), c)
 	x.mayCompress(r, c.Path())
 	if r.Method == http.MethodOptions {
@@ -81,6 +83,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// complete: its connection, or its stream in HTTP/2, is cut.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// mayBeShown tells whether the answer might be a document in a browser. Programs post
+// JSON, which a form of a page can't.
+func mayBeShown(r *http.Request) bool {
+	return r.Method != http.MethodPost || !strings.HasPrefix(r.Header.Get(echo.HeaderContentType), echo.MIMEApplicationJSON)
 }
 
 // handle calls the handler of the route. It turns a panic into an answer, and its
