@@ -83,7 +83,7 @@ func (r *Runner[T]) stepWithout(ctx context.Context, b *journal.Batch) error {
 
 // step is one transaction; the log goes on at the position after it.
 func (r *Runner[T]) step(ctx context.Context, b *journal.Batch, position wal.Position) error {
-	r.pacer.begin(len(b.Records))
+	start := time.Now()
 	to := journal.Applied{LogID: r.applied.LogID, Position: position, Arrivals: max(r.applied.Arrivals, b.Arrivals())}
 	durable := position-r.released >= wal.Position(r.opts.ReleaseAfter)
 	err := r.store.Apply(ctx, to, durable, func(tx T) error { return All(ctx, r.steps, tx, b) })
@@ -92,7 +92,7 @@ func (r *Runner[T]) step(ctx context.Context, b *journal.Batch, position wal.Pos
 	}
 	r.applied = to
 	r.pacer.end(len(b.Records))
-	r.stats.observe(len(b.Records), r.pacer.worked)
+	r.stats.observe(len(b.Records), time.Since(start))
 	r.finish(b)
 	if durable {
 		r.giveBack(position)

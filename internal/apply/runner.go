@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plantgate/internal/journal"
@@ -18,9 +19,9 @@ type Options struct {
 	// MaxDelay is how long records wait for company; 0 means 2 s. Readers do
 	// not wait for it.
 	MaxDelay time.Duration
-	// FullStep is how many records are worth a step at once; 0 means 16384.
+	// FullStep is how many records are worth a step at once; 0 means 8192.
 	FullStep int
-	// MaxRecords and MaxBytes bound one step; 0 means 16384 and 16 MiB.
+	// MaxRecords and MaxBytes bound one step; 0 means 8192 and 16 MiB.
 	MaxRecords, MaxBytes int
 	// ReleaseAfter is after how many bytes of the log it is made durable that they
 	// are applied, so that they can be given back; 0 means 8 MiB.
@@ -45,7 +46,7 @@ func (o *Options) setDefaults() {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&o.FullStep, 16 << 10}, {&o.MaxRecords, 16 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
+	}{{&o.FullStep, 8 << 10}, {&o.MaxRecords, 8 << 10}, {&o.MaxBytes, 16 << 20}, {&o.ReleaseAfter, 8 << 20}} {
 		if *n.field == 0 {
 			*n.field = n.value
 		}
@@ -73,7 +74,8 @@ type Runner[T any] struct {
 	done    wal.Position  // everything before it is applied
 	failed  error         // why nothing more will be
 	moved   chan struct{} // closed and replaced when done moves
-	hurried chan struct{} // has a token when somebody waits
+	hurried chan struct{} // has a token when somebody begins to wait
+	waiting atomic.Int32  // counts who waits
 }
 
 // New returns a runner that goes on where the store is.
@@ -84,8 +86,8 @@ func New[T any](j *journal.Journal, store Store[T], applied journal.Applied, ste
 		applied: applied, released: applied.Position, done: applied.Position,
 		moved: make(chan struct{}), hurried: make(chan struct{}, 1),
 	}
-	r.pacer = pacer{span: opts.MaxDelay, full: opts.FullStep, hurry: r.hurried}
-	r.pacer.gathered = func() int { return int(j.Pending()) - len(r.batch.Records) }
+	r.reader.Pause = r.Pause
+	r.pacer = pacer{span: opts.MaxDelay, full: opts.FullStep, pending: j.Pending, waiting: &r.waiting, hurry: r.hurried}
 	return r
 }
 
@@ -159,6 +161,7 @@ func (r *Runner[T]) waitForWork(ctx context.Context) bool {
 func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error {
 	until := r.journal.End()
 	for r.applied.Position < until {
+		r.pacer.begin(min(r.journal.Pending(), int64(r.opts.MaxRecords)))
 		err := r.reader.Next(&r.batch, r.opts.MaxRecords, r.opts.MaxBytes)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -168,6 +171,7 @@ func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error 
 		}
 		if errors.Is(err, errGivenUp) {
 			r.reader = r.journal.Reader(r.applied.Position) // the batch comes again
+			r.reader.Pause = r.Pause
 			return nil
 		}
 		if err != nil {
@@ -209,6 +213,8 @@ func (r *Runner[T]) Wait(ctx context.Context) error {
 			return failed
 		}
 		if timeout == nil {
+			r.waiting.Add(1)
+			defer r.waiting.Add(-1)
 			timeout = time.After(r.opts.ReadWait)
 		}
 		select {

@@ -41,10 +41,14 @@ func (b *Batch) Read(frame []byte, end wal.Position) error {
 }
 
 // Reader reads the log in order from a position.
-type Reader struct{ frames *wal.Reader }
+type Reader struct {
+	// Pause, if it is set, is called all along the work of Next.
+	Pause  func()
+	frames *wal.Reader
+}
 
 // Reader returns a reader that begins at the position.
-func (j *Journal) Reader(from wal.Position) *Reader { return &Reader{j.log.Reader(from)} }
+func (j *Journal) Reader(from wal.Position) *Reader { return &Reader{frames: j.log.Reader(from)} }
 
 // Next fills b with what is durable by now, of at most about so many records and
 // bytes, at least one group. It returns io.EOF if there is nothing.
@@ -64,6 +68,9 @@ func (r *Reader) Next(b *Batch, maxRecords, maxBytes int) error {
 		}
 		b.Bytes += len(frame)
 		b.To = end
+		if r.Pause != nil {
+			r.Pause()
+		}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ const (
 	defaultReaders = 4
 	// lookers serve the one writer of the log, and names of records that are read.
 	lookers               = 2
-	defaultCheckpointRows = 64 << 10
+	defaultCheckpointRows = 16 << 10
 	defaultBusyTimeout    = 5 * time.Second
 )
 
