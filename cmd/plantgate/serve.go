@@ -17,7 +17,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	boundHeap()
+	setCollection()
 	a, err := app.Open(e.ctx, cfg, version, log)
 	if err != nil {
 		return e.startError(err, log)

@@ -39,7 +39,7 @@ const (
 	// largestCommit is how far one commit may go beyond the bound of the log.
 	largestCommit = 512 << 20
 	// defaultRelease is how many bytes of the log are given back at once.
-	defaultRelease = 8 << 20
+	defaultRelease = 32 << 20
 	// keyWindow is how long idempotency keys count.
 	keyWindow = 24 * time.Hour
 )
