@@ -201,21 +201,20 @@ func (r *Runner[T]) finish(b *journal.Batch) {
 // takes longer than ReadWait.
 func (r *Runner[T]) Wait(ctx context.Context) error {
 	target := r.journal.End()
-	var timeout <-chan time.Time
+	if done, _, _ := r.progress(); done >= target {
+		return nil
+	}
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
+	timeout := time.NewTimer(r.opts.ReadWait)
+	defer timeout.Stop()
 	for {
-		r.mu.Lock()
-		done, failed, moved := r.done, r.failed, r.moved
-		r.mu.Unlock()
+		done, moved, failed := r.progress()
 		if done >= target {
 			return nil
 		}
 		if failed != nil {
 			return failed
-		}
-		if timeout == nil {
-			r.waiting.Add(1)
-			defer r.waiting.Add(-1)
-			timeout = time.After(r.opts.ReadWait)
 		}
 		select {
 		case r.hurried <- struct{}{}:
@@ -223,11 +222,19 @@ func (r *Runner[T]) Wait(ctx context.Context) error {
 		}
 		select {
 		case <-moved:
-		case <-timeout:
+		case <-timeout.C:
 			return &mes.Error{Code: mes.CodeUnavailable, RetryAfter: r.opts.ReadWait,
 				Message: "the data that arrived just now are not ready to be read yet; try again"}
 		case <-ctx.Done():
 			return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the query was cut short")
 		}
 	}
+}
+
+// progress returns what is applied, what is closed when that changes, and why nothing
+// more will be.
+func (r *Runner[T]) progress() (done wal.Position, moved <-chan struct{}, failed error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done, r.moved, r.failed
 }
