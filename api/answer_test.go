@@ -194,6 +194,33 @@ func TestSharedHeadersStay(t *testing.T) {
 	}
 }
 
+// What a page can make a browser post must not be framed when it is answered; programs'
+// JSON, which no form can post, needs no such headers.
+func TestFormsAreNotFramed(t *testing.T) {
+	t.Parallel()
+	a, err := New(Deps{Logger: slog.New(slog.DiscardHandler)}, Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for contentType, framed := range map[string]bool{
+		"": false, "text/plain": false, "application/x-www-form-urlencoded": false, "multipart/form-data; boundary=x": false,
+		"application/json": true, "application/json; charset=utf-8": true,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/data", strings.NewReader("{}"))
+		r.Header.Set("Content-Type", contentType)
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		for _, name := range []string{"X-Frame-Options", "Content-Security-Policy", "Referrer-Policy"} {
+			if got := w.Header().Get(name) == ""; got != framed {
+				t.Errorf("%q: %s is %q", contentType, name, w.Header().Get(name))
+			}
+		}
+		if w.Header().Get("X-Content-Type-Options") != "nosniff" || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%q: %v", contentType, w.Header())
+		}
+	}
+}
+
 func TestRequestIDsAreUUIDs(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -40,6 +40,8 @@ const (
 	largestCommit = 512 << 20
 	// defaultRelease is how many bytes of the log are given back at once.
 	defaultRelease = 32 << 20
+	// defaultFullStep is how many records are worth a step at once.
+	defaultFullStep = 8 << 10
 	// keyWindow is how long idempotency keys count.
 	keyWindow = 24 * time.Hour
 )
@@ -63,6 +65,10 @@ func (o *StorageOptions) setDefaults(path string) {
 	if o.Apply.ReleaseAfter == 0 {
 		// What is applied and not given back yet must never fill the log.
 		o.Apply.ReleaseAfter = int(min(defaultRelease, o.MaxLogBytes/4))
+	}
+	if o.Apply.FullStep == 0 {
+		// A small log is worked off while it fills, not when it is full.
+		o.Apply.FullStep = int(max(1, min(defaultFullStep, o.MaxPending/4)))
 	}
 	if o.Apply.Logger == nil {
 		o.Apply.Logger = o.Logger
@@ -142,7 +148,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	}
 	s.Runner = apply.New(s.Journal, s.Store, applied, steps(o), o.Apply)
 	s.ReadAfter(s.Runner.Wait)
-	s.PauseBy(s.Runner.Pause)
+	s.PaceBy(s.Runner)
 	return s, nil
 }
 

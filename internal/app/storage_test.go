@@ -9,6 +9,7 @@ import (
 	"plantgate/internal/app"
 	"plantgate/internal/app/apptest"
 	"plantgate/internal/apply"
+	"plantgate/internal/mes"
 	"plantgate/internal/store/storetest"
 )
 
@@ -56,5 +57,29 @@ func TestLeftOverIsApplied(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the record waits for somebody to come")
 		}
+	}
+}
+
+// TestStepsOfAPlantAreSpread: records that nobody waits for come to the database little
+// by little, and leave the machine to those that come.
+func TestStepsOfAPlantAreSpread(t *testing.T) {
+	t.Parallel()
+	const step = 4096
+	o := app.StorageOptions{Apply: apply.Options{MaxDelay: time.Second, FullStep: step, MaxRecords: step}}
+	s := apptest.OpenPlant(t, filepath.Join(t.TempDir(), "plant.db"), o)
+	began := time.Now()
+	for round := range 2 { // the first one teaches what a record costs
+		records := make([]mes.Record, step)
+		for i := range records {
+			records[i] = storetest.NewRecord("s", "m", time.UnixMicro(int64(1_700_000_000_000_000+round*step+i)).UTC())
+		}
+		began = time.Now()
+		storetest.Append(t, s, records...)
+		for s.Journal.Pending() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if took := time.Since(began); took < 500*time.Millisecond {
+		t.Errorf("a step for which there was a second took %s", took)
 	}
 }

@@ -86,7 +86,10 @@ func (r *Runner[T]) step(ctx context.Context, b *journal.Batch, position wal.Pos
 	start := time.Now()
 	to := journal.Applied{LogID: r.applied.LogID, Position: position, Arrivals: max(r.applied.Arrivals, b.Arrivals())}
 	durable := position-r.released >= wal.Position(r.opts.ReleaseAfter)
-	err := r.store.Apply(ctx, to, durable, func(tx T) error { return All(ctx, r.steps, tx, b) })
+	err := r.store.Apply(ctx, to, durable, func(tx T) error {
+		r.pacer.resume()
+		return All(ctx, r.steps, tx, b)
+	})
 	if err != nil {
 		return err
 	}

@@ -1,32 +1,32 @@
 package apply
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // pacer spreads the work of a step over the time in which the next one gathers, so
 // that it takes its share of the processors and of the disk all the time, rather than
 // all of them at times, which whoever sends records would feel. The more has gathered
-// the less it rests: it costs no throughput.
+// the less it rests, and not at all when the next step is full, when the log is, or when
+// somebody waits.
 type pacer struct {
-	// span is how long a step may take, full how many records the next one gathers.
+	// span is how long a step may take.
 	span time.Duration
-	full int
-	// pending is how many records are not applied, with those of the step.
-	pending func() int64
-	// waiting counts who waits for the step; hurry has a token when somebody begins
-	// to, and stop is closed when the process ends.
-	waiting     *atomic.Int32
+	// gathered is how much of the next step is there: 1 is all of it.
+	gathered func() float64
+	// urgent tells whether the step must not rest; hurry has a token when that may
+	// have changed, and stop is closed when the process ends.
+	urgent      func() bool
 	hurry, stop <-chan struct{}
 
-	records        int64 // of the step
 	began, resumed time.Time
 	worked         time.Duration
 	work           time.Duration // what the step should take, of work alone
 	// cost is what a record took lately.
 	cost time.Duration
 }
+
+// maxSpan bounds how long a step may take: it holds the database, for which other
+// processes wait only so long.
+const maxSpan = 2 * time.Second
 
 // Work goes on for a quantum before it may rest, and rests at most so long at once.
 const (
@@ -41,15 +41,22 @@ const share = 0.7
 const minSample = 256
 
 // begin is called as a step of about so many records begins.
-func (p *pacer) begin(records int64) {
-	p.records, p.worked, p.work = records, 0, p.cost*time.Duration(records)
+func (p *pacer) begin(records int) {
+	p.worked = 0
 	p.began = time.Now()
 	p.resumed = p.began
+	p.expect(records)
 }
 
-// end is called when it is done, and learns from it.
+// expect is called when it is known how many records the step has.
+func (p *pacer) expect(records int) { p.work = p.cost * time.Duration(records) }
+
+// resume is called when the step goes on after it waited for something.
+func (p *pacer) resume() { p.resumed = time.Now() }
+
+// end is called when the step is done, and learns from it. What came after its last
+// pause, such as the commit, is not part of what can be spread.
 func (p *pacer) end(records int) {
-	p.worked += time.Since(p.resumed)
 	if records < minSample {
 		return
 	}
@@ -67,7 +74,7 @@ func (p *pacer) pause() {
 		return
 	}
 	p.worked += now.Sub(p.resumed)
-	if ahead := p.ahead(now); ahead > 0 && p.waiting.Load() == 0 {
+	if ahead := p.ahead(now); ahead > 0 && !p.urgent() {
 		timer := time.NewTimer(min(ahead, rest))
 		defer timer.Stop()
 		select {
@@ -86,6 +93,5 @@ func (p *pacer) ahead(now time.Time) time.Duration {
 	}
 	progress := share * float64(p.worked) / float64(p.work)
 	elapsed := float64(now.Sub(p.began)) / float64(p.span)
-	gathered := float64(p.pending()-p.records) / float64(p.full)
-	return time.Duration((progress - max(elapsed, gathered)) * float64(p.span))
+	return time.Duration((progress - max(elapsed, p.gathered())) * float64(p.span))
 }

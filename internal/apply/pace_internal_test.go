@@ -27,9 +27,10 @@ func pacedStep(p *pacer) time.Duration {
 
 func newTestPacer() *pacer {
 	return &pacer{
-		span: testSpan, full: testStep, waiting: new(atomic.Int32),
-		pending: func() int64 { return testStep },
-		hurry:   make(chan struct{}), stop: make(chan struct{}),
+		span:     testSpan,
+		gathered: func() float64 { return 0 },
+		urgent:   func() bool { return false },
+		hurry:    make(chan struct{}), stop: make(chan struct{}),
 	}
 }
 
@@ -45,11 +46,11 @@ func TestPace(t *testing.T) {
 		want time.Duration
 	}{
 		{"nothing else gathers", func(*pacer) {}, spread},
-		{"the next step is full already", func(p *pacer) { p.pending = func() int64 { return 2 * testStep } }, testWork},
+		{"the next step is full already", func(p *pacer) { p.gathered = func() float64 { return 1 } }, testWork},
 		{"the next step is full in half a second", func(p *pacer) {
-			p.pending = func() int64 { return testStep + int64(testStep*time.Since(began)/(testSpan/4)) }
+			p.gathered = func() float64 { return float64(time.Since(began)) / float64(testSpan/4) }
 		}, spread / 4},
-		{"somebody waits", func(p *pacer) { p.waiting.Add(1) }, testWork},
+		{"somebody waits", func(p *pacer) { p.urgent = func() bool { return true } }, testWork},
 		{"it takes twice as long as was thought", func(p *pacer) { p.cost /= 2 }, spread + testWork/2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,10 +76,12 @@ func TestPaceHurries(t *testing.T) {
 		p := newTestPacer()
 		hurry := make(chan struct{}, 1)
 		p.hurry = hurry
+		var waiting atomic.Bool
+		p.urgent = waiting.Load
 		pacedStep(p)
 		go func() {
 			time.Sleep(testSpan / 4)
-			p.waiting.Add(1)
+			waiting.Store(true)
 			hurry <- struct{}{}
 		}()
 		took := pacedStep(p)

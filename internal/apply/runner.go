@@ -67,8 +67,11 @@ type Runner[T any] struct {
 	// applied is how far the store is, released how far the log was given back.
 	applied  journal.Applied
 	released wal.Position
-	pacer    pacer
-	stats    counters
+	// stepRecords is how many records the step at work has, stepEnd where it ends.
+	stepRecords int
+	stepEnd     wal.Position
+	pacer       pacer
+	stats       counters
 
 	mu      sync.Mutex
 	done    wal.Position  // everything before it is applied
@@ -86,14 +89,32 @@ func New[T any](j *journal.Journal, store Store[T], applied journal.Applied, ste
 		applied: applied, released: applied.Position, done: applied.Position,
 		moved: make(chan struct{}), hurried: make(chan struct{}, 1),
 	}
-	r.reader.Pause = r.Pause
-	r.pacer = pacer{span: opts.MaxDelay, full: opts.FullStep, pending: j.Pending, waiting: &r.waiting, hurry: r.hurried}
+	r.reader.Pause = r.pacer.pause
+	r.pacer = pacer{span: min(opts.MaxDelay, maxSpan), gathered: r.gathered, urgent: r.urgent, hurry: r.hurried}
 	return r
 }
+
+// gathered is how much of the next step is there, by records or by bytes.
+func (r *Runner[T]) gathered() float64 {
+	records := r.journal.Pending() - int64(r.stepRecords)
+	bytes := r.journal.End() - r.stepEnd
+	return max(float64(records)/float64(r.opts.FullStep), float64(bytes)/float64(r.opts.MaxBytes))
+}
+
+// urgent tells whether somebody waits for the step: readers, or all who send records.
+func (r *Runner[T]) urgent() bool { return r.waiting.Load() > 0 || r.journal.Room() != nil }
 
 // Pause is for the store to call all along the work of Apply: it takes a while if
 // there is no hurry.
 func (r *Runner[T]) Pause() { r.pacer.pause() }
+
+// Hurry ends a rest. It is for the store to call when another write begins to wait.
+func (r *Runner[T]) Hurry() {
+	select {
+	case r.hurried <- struct{}{}:
+	default:
+	}
+}
 
 // Run applies what is committed until ctx ends, and then what is left, for a
 // while. It returns an error if nothing more can be applied: the process must end
@@ -161,17 +182,19 @@ func (r *Runner[T]) waitForWork(ctx context.Context) bool {
 func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error {
 	until := r.journal.End()
 	for r.applied.Position < until {
-		r.pacer.begin(min(r.journal.Pending(), int64(r.opts.MaxRecords)))
+		r.beginStep()
 		err := r.reader.Next(&r.batch, r.opts.MaxRecords, r.opts.MaxBytes)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
+			r.stepRecords, r.stepEnd = len(r.batch.Records), r.batch.To
+			r.pacer.expect(r.stepRecords)
 			err = r.apply(ctx, &r.batch, enough)
 		}
 		if errors.Is(err, errGivenUp) {
 			r.reader = r.journal.Reader(r.applied.Position) // the batch comes again
-			r.reader.Pause = r.Pause
+			r.reader.Pause = r.pacer.pause
 			return nil
 		}
 		if err != nil {
@@ -184,6 +207,13 @@ func (r *Runner[T]) applyAll(ctx context.Context, enough <-chan struct{}) error 
 		}
 	}
 	return nil
+}
+
+// beginStep begins a step of a size that is known when it was read.
+func (r *Runner[T]) beginStep() {
+	r.stepRecords = int(min(r.journal.Pending(), int64(r.opts.MaxRecords)))
+	r.stepEnd = min(r.journal.End(), r.applied.Position+wal.Position(r.opts.MaxBytes))
+	r.pacer.begin(r.stepRecords)
 }
 
 // finish tells everybody that the batch is applied.
@@ -216,10 +246,7 @@ func (r *Runner[T]) Wait(ctx context.Context) error {
 		if failed != nil {
 			return failed
 		}
-		select {
-		case r.hurried <- struct{}{}:
-		default:
-		}
+		r.Hurry()
 		select {
 		case <-moved:
 		case <-timeout.C:

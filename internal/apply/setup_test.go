@@ -35,6 +35,8 @@ type memory struct {
 	// fail is asked before each commit; gate is waited for.
 	fail func(call int, t *tx) error
 	gate chan struct{}
+	// work is done in each transaction.
+	work func()
 }
 
 func (s *memory) Apply(_ context.Context, to journal.Applied, durable bool, fn func(*tx) error) error {
@@ -47,6 +49,9 @@ func (s *memory) Apply(_ context.Context, to journal.Applied, durable bool, fn f
 	var t tx
 	if err := fn(&t); err != nil {
 		return err
+	}
+	if s.work != nil {
+		s.work()
 	}
 	if s.fail != nil {
 		if err := s.fail(s.calls, &t); err != nil {

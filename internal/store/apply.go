@@ -52,8 +52,8 @@ func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn 
 
 // pauseUnhurried pauses unless another writer waits.
 func (s *Store) pauseUnhurried() {
-	if s.pause != nil && s.waiting.Load() == 0 {
-		s.pause()
+	if s.pacer != nil && s.waiting.Load() == 0 {
+		s.pacer.Pause()
 	}
 }
 

@@ -32,7 +32,7 @@ type Store struct {
 	turn    chan struct{}
 	waiting atomic.Int32
 	writer  *writer
-	pause   func() // see PauseBy
+	pacer   Pacer // see PaceBy
 	// readers and lookers are pools of connections that can't write: for queries, and
 	// for looking up single things meanwhile, which never wait for a query.
 	readers, lookers *sqlx.DB
@@ -101,9 +101,17 @@ func (s *Store) Close() error {
 // on its way here.
 func (s *Store) ReadAfter(barrier func(context.Context) error) { s.barrier.Store(&barrier) }
 
-// PauseBy makes the steps that follow from records call a function all along their
-// work, which may take a while, unless somebody waits for the turn to write.
-func (s *Store) PauseBy(pause func()) { s.pause = pause }
+// Pacer spreads long work over time.
+type Pacer interface {
+	// Pause is called all along the work, and may take a while.
+	Pause()
+	// Hurry ends a pause.
+	Hurry()
+}
+
+// PaceBy lets the steps that follow from records pause, unless somebody waits for the
+// turn to write. It is called before the store is in use.
+func (s *Store) PaceBy(p Pacer) { s.pacer = p }
 
 // Settle implements retention.Store.
 func (s *Store) Settle(ctx context.Context) error { return s.current(ctx) }
@@ -198,12 +206,8 @@ func (s *Store) checkpoint(ctx context.Context) error {
 
 // lockWriter waits for the turn to write.
 func (s *Store) lockWriter(ctx context.Context) error {
-	s.waiting.Add(1)
-	defer s.waiting.Add(-1)
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the store is busy")
+	if err := s.takeTurn(ctx); err != nil {
+		return err
 	}
 	switch {
 	case s.poisoned.Load():
@@ -214,6 +218,26 @@ func (s *Store) lockWriter(ctx context.Context) error {
 		return mes.Errorf(mes.CodeUnavailable, "the store is closed")
 	}
 	return nil
+}
+
+// takeTurn hurries whoever has the turn.
+func (s *Store) takeTurn(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	if s.pacer != nil {
+		s.pacer.Hurry()
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the store is busy")
+	}
 }
 
 func (s *Store) unlockWriter() { <-s.turn }

@@ -18,6 +18,8 @@ const (
 	// acceptPause is the pause after a failure to accept, such as one of too
 	// many open files, at which the library would stop to listen.
 	acceptPause = 100 * time.Millisecond
+	// farewell is how long clients have to take the last packets, at a stop.
+	farewell = time.Second
 )
 
 // maxFirstPacket bounds the packet with which a connection begins, in bytes
@@ -59,6 +61,10 @@ func (l *listener) Protocol() string { return l.Addr().Network() }
 // Serve gives each connection to establish, in a goroutine of its own, until
 // the listener is closed.
 func (l *listener) Serve(establish listeners.EstablishFn) {
+	if !l.enter(nil) {
+		return
+	}
+	defer l.serving.Done()
 	for {
 		conn, err := l.Accept()
 		switch {
@@ -92,13 +98,16 @@ func (l *listener) serve(conn net.Conn, establish listeners.EstablishFn) {
 	}()
 }
 
+// enter counts what serves a connection, or accepts them, until Done of serving.
 func (l *listener) enter(c *firstConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.open) >= l.limit {
+	if l.closed || c != nil && len(l.open) >= l.limit {
 		return false
 	}
-	l.open[c] = struct{}{}
+	if c != nil {
+		l.open[c] = struct{}{}
+	}
 	l.serving.Add(1)
 	return true
 }
@@ -117,20 +126,27 @@ func (l *listener) isClosed() bool {
 	return l.closed
 }
 
-// Close stops to listen, lets the library say goodbye to its clients, closes
-// the other connections and waits until nobody is served any more.
+// Close stops to listen, lets the library say goodbye to its clients, closes all
+// connections and waits until nobody is served any more. A client that does not read
+// holds the goodbye up, for a while.
 func (l *listener) Close(goodbye listeners.CloseFn) {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	_ = l.Listener.Close()
+	patience := time.AfterFunc(farewell, l.closeAll)
 	goodbye(l.ID())
+	patience.Stop()
+	l.closeAll()
+	l.serving.Wait()
+}
+
+func (l *listener) closeAll() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for c := range l.open {
 		_ = c.Close()
 	}
-	l.mu.Unlock()
-	l.serving.Wait()
 }
 
 // firstConn fails if its first packet is too large.
