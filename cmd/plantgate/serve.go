@@ -17,7 +17,6 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	setCollection()
 	a, err := app.Open(e.ctx, cfg, version, log)
 	if err != nil {
 		return e.startError(err, log)

@@ -21,7 +21,7 @@ const (
 	defaultReaders = 4
 	// lookers serve the one writer of the log, and names of records that are read.
 	lookers               = 2
-	defaultCheckpointRows = 16 << 10
+	defaultCheckpointRows = 64 << 10
 	defaultBusyTimeout    = 5 * time.Second
 )
 
@@ -81,7 +81,7 @@ func (s *Store) readerPragmas() []string {
 func (s *Store) writerPragmas() []string {
 	return []string{
 		s.busyPragma(), "journal_mode(WAL)", "synchronous(FULL)",
-		"cache_size(-4096)", "temp_store(MEMORY)",
+		"cache_size(-16384)", "temp_store(MEMORY)",
 		// SQLite would pass over a sync that fails in a copy of its own accord.
 		"wal_autocheckpoint(0)",
 	}

@@ -54,7 +54,7 @@ type Options struct {
 	// Readers is the size of the pool of read connections; 0 means 4.
 	Readers int
 	// CheckpointRows is after how many written rows SQLite's log is copied into the
-	// database; 0 means 16384. Rarer copies write less in all, but each holds up the
+	// database; 0 means 65536. Rarer copies write less in all, but each holds up the
 	// syncs of the log for longer.
 	CheckpointRows int
 	// BusyTimeout is how long a write waits for another process that has the
