@@ -114,14 +114,6 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 	}
 }
 
-func TestWithCauses(t *testing.T) {
-	t.Parallel()
-	inner := mes.Wrap(mes.CodeInternal, http.ErrBodyNotAllowed, "outer")
-	if got := withCauses(inner); !strings.Contains(got, "outer") || !strings.Contains(got, http.ErrBodyNotAllowed.Error()) {
-		t.Errorf("%q", got)
-	}
-}
-
 // Bodies that wait for their commit fill the budget; what is given back can be
 // taken again. Small bodies find room all the same.
 func TestBodiesInMemoryAreBounded(t *testing.T) {

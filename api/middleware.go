@@ -158,22 +158,7 @@ func requestAttrs(c echo.Context, err error) []slog.Attr {
 		attrs = append(attrs, slog.String("key", x.key.Prefix))
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("error", withCauses(err)))
+		attrs = append(attrs, slog.String("error", mes.WithCauses(err)))
 	}
 	return attrs
-}
-
-// withCauses adds the causes that an Error keeps from its user.
-func withCauses(err error) string {
-	text := err.Error()
-	for cause := err; cause != nil; {
-		u, ok := cause.(interface{ Unwrap() error })
-		if !ok {
-			break
-		}
-		if cause = u.Unwrap(); cause != nil && !strings.Contains(text, cause.Error()) {
-			text += ": " + cause.Error()
-		}
-	}
-	return text
 }

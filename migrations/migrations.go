@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed sqlite/*.sql
 var SQLite embed.FS
+
+// SQLServer holds those of SQL Server, under the folder "sqlserver".
+//
+//go:embed sqlserver/*.sql
+var SQLServer embed.FS

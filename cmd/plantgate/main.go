@@ -87,22 +87,11 @@ func (e *env) exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(e.stderr, "plantgate:", withCause(err))
+	fmt.Fprintln(e.stderr, "plantgate:", mes.WithCauses(err))
 	if errors.As(err, new(config.Faults)) || mes.ErrorCode(err) == mes.CodeInvalid {
 		return exitUsage
 	}
 	return exitFailed
-}
-
-// withCause adds what callers of the interface must not see, but whoever runs
-// the program has to.
-func withCause(err error) string {
-	text := err.Error()
-	var fault *mes.Error
-	if errors.As(err, &fault) && fault.Unwrap() != nil && !strings.Contains(text, fault.Unwrap().Error()) {
-		text += ": " + fault.Unwrap().Error()
-	}
-	return text
 }
 
 // configFlag is shared by every command that needs the configuration.

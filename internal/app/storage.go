@@ -34,7 +34,7 @@ type StorageOptions struct {
 
 // Bounds of what waits in the log, unless configured.
 const (
-	defaultMaxPending  = 1_000_000
+	defaultMaxPending  = 1_500_000
 	defaultMaxLogBytes = 1 << 30
 	// largestCommit is how far one commit may go beyond the bound of the log.
 	largestCommit = 512 << 20

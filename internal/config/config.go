@@ -246,7 +246,7 @@ func Default() Config {
 			MaxBody:     16 << 20,
 		},
 		Store: Store{DSN: "sqlite:data/plantgate.db", Readers: 4, Log: StoreLog{
-			MaxRecords: 1_000_000, MaxBytes: 1 << 30, Delay: 2 * time.Second,
+			MaxRecords: 1_500_000, MaxBytes: 1 << 30, Delay: 2 * time.Second,
 		}},
 		Site:      Site{ID: "main", TimeZone: "UTC"},
 		Equipment: Equipment{Unknown: UnknownRegister},

@@ -3,6 +3,7 @@ package mes
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -32,6 +33,14 @@ const (
 // what is on disk: a sync failed. The process must end; a later sync that
 // succeeds would prove nothing.
 var ErrDurability = errors.New("the store could not make data durable")
+
+// ErrStoreAway is in the chain of an error that says that the database can't be
+// reached: the same call may go well once it is back.
+var ErrStoreAway = errors.New("the database is away")
+
+// ErrLeaseLost is in the chain of an error that says that another server does now what
+// the caller took to be its own: it must stop that.
+var ErrLeaseLost = errors.New("another server holds the lease")
 
 // ErrKeyReused is in the chain of the fault of a record whose idempotency key came
 // before with another body. It is a fault of the whole request.
@@ -105,6 +114,21 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause, which may be nil.
 func (e *Error) Unwrap() error { return e.cause }
+
+// LogValue tells the log what users must not see.
+func (e *Error) LogValue() slog.Value { return slog.StringValue(WithCauses(e)) }
+
+// WithCauses is the text of err with the causes that an Error in its chain keeps from
+// users: for the log, and for whoever runs the program.
+func WithCauses(err error) string {
+	text := err.Error()
+	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
+		if !strings.Contains(text, cause.Error()) {
+			text += ": " + cause.Error()
+		}
+	}
+	return text
+}
 
 // ErrorCode returns the code of the first Error in err's chain, CodeInternal
 // for any other error and "" for nil.

@@ -10,6 +10,18 @@ import (
 const apiKeyColumns = `id, name, prefix, hash, scopes, limit_sites, limit_machines,
 	created_at, expires_at, revoked_at`
 
+var (
+	apiKeys        = portable("SELECT " + apiKeyColumns + " FROM api_key ORDER BY id")
+	apiKeyByID     = portable("SELECT " + apiKeyColumns + " FROM api_key WHERE id = ?")
+	apiKeyByPrefix = portable("SELECT " + apiKeyColumns + " FROM api_key WHERE prefix = ?")
+	insertAPIKey   = portable("INSERT INTO api_key (" + apiKeyColumns + `)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM api_key WHERE id = ? OR prefix = ?)`)
+	revokeAPIKey = portable("UPDATE api_key SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+	// expireAPIKey leaves a key that ends sooner by itself.
+	expireAPIKey = portable("UPDATE api_key SET expires_at = ? WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)")
+)
+
 type apiKeyRow struct {
 	ID            uuid               `db:"id"`
 	Name          string             `db:"name"`
@@ -34,9 +46,9 @@ func (r *apiKeyRow) toDomain() mes.APIKey {
 // APIKeys lists every key, oldest first, revoked ones too.
 func (s *Store) APIKeys(ctx context.Context) ([]mes.APIKey, error) {
 	var rows []apiKeyRow
-	err := s.readers.SelectContext(ctx, &rows, "SELECT "+apiKeyColumns+" FROM api_key ORDER BY id")
+	err := s.selectRows(ctx, &rows, apiKeys)
 	if err != nil {
-		return nil, readError(err, "list API keys")
+		return nil, s.db.readFault(err, "list API keys")
 	}
 	keys := make([]mes.APIKey, len(rows))
 	for i := range rows {
@@ -47,20 +59,20 @@ func (s *Store) APIKeys(ctx context.Context) ([]mes.APIKey, error) {
 
 // APIKey returns the key, or an error of CodeNotFound.
 func (s *Store) APIKey(ctx context.Context, id mes.ID) (mes.APIKey, error) {
-	return s.apiKey(ctx, "id = ?", uuid(id))
+	return s.apiKey(ctx, apiKeyByID, uuid(id))
 }
 
 // APIKeyByPrefix returns the key whose public part is prefix, whatever its
 // state, or an error of CodeNotFound.
 func (s *Store) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error) {
-	return s.apiKey(ctx, "prefix = ?", prefix)
+	return s.apiKey(ctx, apiKeyByPrefix, prefix)
 }
 
-func (s *Store) apiKey(ctx context.Context, condition string, arg any) (mes.APIKey, error) {
+func (s *Store) apiKey(ctx context.Context, query statement, arg any) (mes.APIKey, error) {
 	var rows []apiKeyRow
-	err := s.readers.SelectContext(ctx, &rows, "SELECT "+apiKeyColumns+" FROM api_key WHERE "+condition, arg)
+	err := s.selectRows(ctx, &rows, query, arg)
 	if err != nil {
-		return mes.APIKey{}, readError(err, "read an API key")
+		return mes.APIKey{}, s.db.readFault(err, "read an API key")
 	}
 	if len(rows) == 0 {
 		return mes.APIKey{}, mes.Errorf(mes.CodeNotFound, "there is no such API key")
@@ -98,14 +110,12 @@ func (s *Store) ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.T
 }
 
 func (t *Tx) insertAPIKey(ctx context.Context, k *mes.APIKey) error {
-	n, err := t.writer.execCount(ctx, `INSERT INTO api_key (`+apiKeyColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`,
+	n, err := t.execCount(ctx, insertAPIKey,
 		uuid(k.ID), k.Name, k.Prefix, digest(k.Hash), list[mes.KeyScope](k.Scopes),
 		list[string](k.Limit.Sites), list[string](k.Limit.Machines),
-		timestamp{k.CreatedAt}, timestamp{k.ExpiresAt}, timestamp{k.RevokedAt})
+		timestamp{k.CreatedAt}, timestamp{k.ExpiresAt}, timestamp{k.RevokedAt}, uuid(k.ID), k.Prefix)
 	if err != nil {
-		return t.store.writeError(err, "create an API key")
+		return t.store.db.writeFault(err, "create an API key")
 	}
 	if n == 0 {
 		return mes.Errorf(mes.CodeConflict, "an API key with this id or prefix exists")
@@ -114,10 +124,9 @@ func (t *Tx) insertAPIKey(ctx context.Context, k *mes.APIKey) error {
 }
 
 func (t *Tx) revokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
-	n, err := t.writer.execCount(ctx,
-		"UPDATE api_key SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", timestamp{at}, uuid(id))
+	n, err := t.execCount(ctx, revokeAPIKey, timestamp{at}, uuid(id))
 	if err != nil {
-		return t.store.writeError(err, "revoke an API key")
+		return t.store.db.writeFault(err, "revoke an API key")
 	}
 	if n == 0 {
 		return mes.Errorf(mes.CodeNotFound, "there is no such API key")
@@ -127,19 +136,18 @@ func (t *Tx) revokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
 
 func (t *Tx) expireAPIKey(ctx context.Context, id mes.ID, at time.Time) error {
 	var row apiKeyRow
-	found, err := t.writer.get(ctx, &row, "SELECT "+apiKeyColumns+" FROM api_key WHERE id = ?", uuid(id))
+	found, err := t.get(ctx, &row, apiKeyByID, uuid(id))
 	switch {
 	case err != nil:
-		return t.store.writeError(err, "read an API key")
+		return t.store.db.writeFault(err, "read an API key")
 	case !found:
 		return mes.Errorf(mes.CodeNotFound, "there is no such API key")
 	case !row.RevokedAt.IsZero():
 		return mes.Errorf(mes.CodeConflict, "the API key is revoked")
 	}
-	err = t.writer.exec(ctx, "UPDATE api_key SET expires_at = min(coalesce(expires_at, ?), ?) WHERE id = ?",
-		timestamp{at}, timestamp{at}, uuid(id))
+	err = t.exec(ctx, expireAPIKey, timestamp{at}, uuid(id), timestamp{at})
 	if err != nil {
-		return t.store.writeError(err, "end an API key")
+		return t.store.db.writeFault(err, "end an API key")
 	}
 	return nil
 }

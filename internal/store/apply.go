@@ -11,38 +11,39 @@ import (
 	"plantgate/internal/wal"
 )
 
+// appliedRow is how far the log was taken over.
+type appliedRow struct {
+	LogID    int64 `db:"log_id"`
+	Position int64 `db:"position"`
+	Arrivals int64 `db:"arrivals"`
+}
+
+func (r *appliedRow) toDomain() journal.Applied {
+	return journal.Applied{LogID: uint64(r.LogID), Position: wal.Position(r.Position), Arrivals: r.Arrivals}
+}
+
+var (
+	applied     = portable("SELECT log_id, position, arrivals FROM applied WHERE one = 1")
+	noteApplied = portable("UPDATE applied SET log_id = ?, position = ?, arrivals = ? WHERE one = 1")
+)
+
 // Applied tells how far the log was taken over.
 func (s *Store) Applied(ctx context.Context) (journal.Applied, error) {
-	var row struct {
-		LogID    int64 `db:"log_id"`
-		Position int64 `db:"position"`
-		Arrivals int64 `db:"arrivals"`
-	}
-	err := s.readers.GetContext(ctx, &row, "SELECT log_id, position, arrivals FROM applied WHERE one = 1")
+	var row appliedRow
+	err := s.getRow(ctx, &row, applied)
 	if errors.Is(err, sql.ErrNoRows) {
 		return journal.Applied{}, nil
 	}
-	if err != nil {
-		return journal.Applied{}, readError(err, "read how far the log was applied")
-	}
-	return journal.Applied{LogID: uint64(row.LogID), Position: wal.Position(row.Position), Arrivals: row.Arrivals}, nil
+	return row.toDomain(), s.db.readFault(err, "read how far the log was applied")
 }
 
 // Apply implements apply.Store.
 func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn func(*Tx) error) error {
-	kind := lazy
-	if durable {
-		kind = synced
-	}
-	err := s.update(ctx, kind, func(t *Tx) error {
-		t.writer.pause = s.pauseUnhurried
-		defer func() { t.writer.pause = nil }()
+	err := s.update(ctx, manner{lazy: !durable, paced: true}, func(t *Tx) error {
 		if err := fn(t); err != nil {
 			return err
 		}
-		return s.writeError(t.writer.exec(ctx, `INSERT INTO applied (one, log_id, position, arrivals) VALUES (1, ?, ?, ?)
-			ON CONFLICT (one) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, arrivals = excluded.arrivals`,
-			int64(to.LogID), int64(to.Position), to.Arrivals), "note how far the log was applied")
+		return s.db.writeFault(t.exec(ctx, noteApplied, int64(to.LogID), int64(to.Position), to.Arrivals), "note how far the log was applied")
 	})
 	if err != nil {
 		s.latest.forget()
@@ -50,18 +51,11 @@ func (s *Store) Apply(ctx context.Context, to journal.Applied, durable bool, fn 
 	return err
 }
 
-// pauseUnhurried pauses unless another writer waits.
-func (s *Store) pauseUnhurried() {
-	if s.pacer != nil && s.waiting.Load() == 0 {
-		s.pacer.Pause()
-	}
-}
-
 // Tx is one write transaction. Its methods are the steps that follow from records,
 // and the writes of resources.
 type Tx struct {
-	store  *Store
-	writer *writer
+	session
+	store *Store
 	// units are the numbers of the batch's work units; registered and origins are
 	// those that it gave, under names of their own memory.
 	units, registered map[unitName]int64
@@ -78,5 +72,7 @@ func (t *Tx) committed() {
 	for origin, number := range t.origins {
 		t.store.origins.put(number, origin)
 	}
-	maps.Copy(t.store.marks.newest, t.marked)
+	if _, embedded := t.store.db.(*sqliteDB); embedded {
+		maps.Copy(t.store.marks.newest, t.marked)
+	}
 }

@@ -16,15 +16,15 @@ type deliveryRow struct {
 	ArrivedAt timestamp         `db:"arrived_at"`
 }
 
-const deliveryByName = `SELECT hash, record_id, status, arrived_at FROM delivery
-	WHERE kind = ? AND site_id = ? AND machine_id = ? AND key = ?`
+var deliveryByName = portable(`SELECT hash, record_id, status, arrived_at FROM delivery
+	WHERE kind = ? AND site_id = ? AND machine_id = ? AND [key] = ?`)
 
 // Delivery implements journal.Index.
 func (s *Store) Delivery(ctx context.Context, name journal.DeliveryName) (journal.Delivery, bool, error) {
 	var rows []deliveryRow
 	err := s.lookUp(ctx, &rows, deliveryByName, string(name.Kind), name.SiteID, name.MachineID, name.Key)
 	if err != nil || len(rows) == 0 {
-		return journal.Delivery{}, false, readError(err, "look up a delivery")
+		return journal.Delivery{}, false, s.db.readFault(err, "look up a delivery")
 	}
 	return journal.Delivery{
 		DeliveryName: name, Hash: rows[0].Hash, RecordID: mes.ID(rows[0].RecordID),
@@ -36,20 +36,24 @@ func (s *Store) Delivery(ctx context.Context, name journal.DeliveryName) (journa
 // old to count is overwritten.
 func PutDeliveries(ctx context.Context, t *Tx, b *journal.Batch) error {
 	for i := range b.Deliveries {
-		d := &b.Deliveries[i]
-		err := t.writer.exec(ctx, `INSERT INTO delivery
-				(kind, site_id, machine_id, key, hash, record_id, status, arrived_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (kind, site_id, machine_id, key) DO UPDATE SET
-				hash = excluded.hash, record_id = excluded.record_id,
-				status = excluded.status, arrived_at = excluded.arrived_at`,
-			string(d.Kind), d.SiteID, d.MachineID, d.Key, digest(d.Hash), uuid(d.RecordID), string(d.Status), timestamp{d.ArrivedAt})
-		if err != nil {
-			return t.store.writeError(err, "keep a delivery")
+		if err := t.putDelivery(ctx, &b.Deliveries[i]); err != nil {
+			return t.store.db.writeFault(err, "keep a delivery")
 		}
 	}
 	return nil
 }
+
+func (t *Tx) putDelivery(ctx context.Context, d *journal.Delivery) error {
+	return t.exec(ctx, putDelivery, string(d.Kind), d.SiteID, d.MachineID, d.Key,
+		digest(d.Hash), uuid(d.RecordID), string(d.Status), timestamp{d.ArrivedAt})
+}
+
+var putDelivery = statement{sqlite: `INSERT INTO delivery
+		(kind, site_id, machine_id, key, hash, record_id, status, arrived_at)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (kind, site_id, machine_id, key) DO UPDATE SET
+		hash = excluded.hash, record_id = excluded.record_id,
+		status = excluded.status, arrived_at = excluded.arrived_at`}
 
 // LedgerKeep is how long entries of the delivery ledger count.
 type LedgerKeep struct{ Messages, Keys time.Duration }
@@ -70,16 +74,19 @@ func (k LedgerKeep) Forget(ctx context.Context, t *Tx, b *journal.Batch) error {
 		if added[kind] == 0 {
 			continue
 		}
-		err := t.writer.exec(ctx, forgetDelivery, string(kind), now.Add(-keep).UnixMicro(), 2*added[kind])
+		err := t.exec(ctx, forgetDelivery, string(kind), timestamp{now.Add(-keep)}, 2*added[kind])
 		if err != nil {
-			return t.store.writeError(err, "forget old deliveries")
+			return t.store.db.writeFault(err, "forget old deliveries")
 		}
 	}
 	return nil
 }
 
 // forgetDelivery removes the oldest entries of a kind.
-const forgetDelivery = `DELETE FROM delivery
-	WHERE (kind, site_id, machine_id, key) IN (
-		SELECT kind, site_id, machine_id, key FROM delivery
-		WHERE kind = ? AND arrived_at <= ? ORDER BY arrived_at LIMIT ?)`
+var forgetDelivery = statement{
+	sqlite: `DELETE FROM delivery
+		WHERE (kind, site_id, machine_id, key) IN (
+			SELECT kind, site_id, machine_id, key FROM delivery
+			WHERE kind = ? AND arrived_at <= ? ORDER BY arrived_at LIMIT ?)`,
+	sqlserver: "DELETE TOP (@p3) FROM delivery WHERE kind = @p1 AND arrived_at <= @p2",
+}

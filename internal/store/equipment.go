@@ -35,16 +35,23 @@ func (r *equipmentRow) toDomain() mes.Equipment {
 	}
 }
 
+var (
+	equipmentByID    = portable("SELECT " + equipmentColumns + " FROM equipment WHERE site_id = ? AND id = ?")
+	equipmentOfLevel = portable("SELECT 1 FROM equipment WHERE site_id = ? AND id = ? AND level = ?")
+	updateSite       = portable("UPDATE equipment SET level = ?, name = ?, time_zone = ? WHERE site_id = ? AND id = ?")
+	insertSite       = portable(`INSERT INTO equipment (site_id, id, level, name, time_zone, auto_registered, created_at, doors)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+)
+
 // Equipment returns a node of the hierarchy, or an error of CodeNotFound.
 func (s *Store) Equipment(ctx context.Context, siteID, id string) (mes.Equipment, error) {
 	if err := s.current(ctx); err != nil {
 		return mes.Equipment{}, err
 	}
 	var rows []equipmentRow
-	err := s.readers.SelectContext(ctx, &rows,
-		"SELECT "+equipmentColumns+" FROM equipment WHERE site_id = ? AND id = ?", siteID, id)
+	err := s.selectRows(ctx, &rows, equipmentByID, siteID, id)
 	if err != nil {
-		return mes.Equipment{}, readError(err, "read equipment")
+		return mes.Equipment{}, s.db.readFault(err, "read equipment")
 	}
 	if len(rows) == 0 {
 		return mes.Equipment{}, mes.Errorf(mes.CodeNotFound, "there is no equipment %q in site %q", id, siteID)
@@ -55,9 +62,8 @@ func (s *Store) Equipment(ctx context.Context, siteID, id string) (mes.Equipment
 // KnowsEquipment tells whether the work unit is registered.
 func (s *Store) KnowsEquipment(ctx context.Context, siteID, id string) (bool, error) {
 	var found []int
-	err := s.lookUp(ctx, &found, "SELECT 1 FROM equipment WHERE site_id = ? AND id = ? AND level = ?",
-		siteID, id, string(mes.LevelWorkUnit))
-	return len(found) > 0, readError(err, "look up equipment")
+	err := s.lookUp(ctx, &found, equipmentOfLevel, siteID, id, string(mes.LevelWorkUnit))
+	return len(found) > 0, s.db.readFault(err, "look up equipment")
 }
 
 // EquipmentList lists equipment by site and id.
@@ -65,7 +71,7 @@ func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes
 	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
-	q := newQuery("SELECT " + equipmentColumns + " FROM equipment")
+	q := s.newQuery("SELECT " + equipmentColumns + " FROM equipment")
 	q.equal("site_id", f.SiteID)
 	q.equal("level", string(f.Level))
 	q.scope(f.Scope, "id")
@@ -73,13 +79,13 @@ func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes
 		q.where("doors & ? <> 0", int64(doorBit(f.Door)))
 	}
 	if f.AfterSiteID != "" || f.AfterID != "" {
-		q.where("(site_id, id) > (?, ?)", f.AfterSiteID, f.AfterID)
+		q.beyond([]string{"site_id", "id"}, ">", f.AfterSiteID, f.AfterID)
 	}
 	q.order("site_id", "id")
 	q.limit(f.Limit)
 	var rows []equipmentRow
-	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
-		return nil, readError(err, "list equipment")
+	if err := s.selectRows(ctx, &rows, q.statement(), q.args...); err != nil {
+		return nil, s.db.readFault(err, "list equipment")
 	}
 	items := make([]mes.Equipment, len(rows))
 	for i := range rows {
@@ -93,27 +99,21 @@ func (s *Store) EquipmentList(ctx context.Context, f mes.EquipmentFilter) ([]mes
 func (s *Store) PutSites(ctx context.Context, sites []mes.Equipment) error {
 	return s.update(ctx, synced, func(t *Tx) error {
 		for _, site := range sites {
-			err := t.writer.exec(ctx, `INSERT INTO equipment
-					(site_id, id, level, name, time_zone, auto_registered, created_at)
-				VALUES (?, ?, ?, ?, ?, 0, ?)
-				ON CONFLICT (site_id, id) DO UPDATE SET
-					level = excluded.level, name = excluded.name, time_zone = excluded.time_zone`,
-				site.SiteID, site.SiteID, string(mes.LevelSite), site.Name, site.TimeZone,
-				timestamp{createdAt(site.CreatedAt)})
-			if err != nil {
-				return s.writeError(err, "put a site")
+			if err := t.putSite(ctx, site); err != nil {
+				return s.db.writeFault(err, "put a site")
 			}
 		}
 		return nil
 	})
 }
 
-// createdAt is the time that the caller gives, else now.
-func createdAt(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Now()
+func (t *Tx) putSite(ctx context.Context, site mes.Equipment) error {
+	n, err := t.execCount(ctx, updateSite, string(mes.LevelSite), site.Name, site.TimeZone, site.SiteID, site.SiteID)
+	if err != nil || n > 0 {
+		return err
 	}
-	return t
+	return t.exec(ctx, insertSite, site.SiteID, site.SiteID, string(mes.LevelSite), site.Name, site.TimeZone,
+		false, timestamp{orNow(site.CreatedAt)}, int64(0))
 }
 
 // RegisterEquipment is the step that registers work units that are new, gives each
@@ -128,17 +128,14 @@ func RegisterEquipment(ctx context.Context, t *Tx, b *journal.Batch) error {
 			known = append(known, s)
 			continue
 		}
-		number, err := t.registerUnit(ctx, s)
-		if err != nil {
-			return t.store.writeError(err, "register equipment")
+		if err := t.register(ctx, s); err != nil {
+			return t.store.db.writeFault(err, "register equipment")
 		}
-		own := unitName{strings.Clone(u.SiteID), strings.Clone(u.MachineID)}
-		t.units[own], t.registered[own] = number, number
 	}
-	return t.store.writeError(t.noteSightings(ctx, known), "note what equipment was heard of")
+	return t.store.db.writeFault(t.noteSightings(ctx, known), "note what equipment was heard of")
 }
 
-const registerUnit = `INSERT INTO equipment (` + equipmentColumns + `, number)
+var registerUnit = statement{sqlite: `INSERT INTO equipment (` + equipmentColumns + `, number)
 	VALUES (?, ?, ?, '', '', 1, ?, ?, ?, ?, (SELECT coalesce(max(number), 0) + 1 FROM equipment))
 	ON CONFLICT (site_id, id) DO UPDATE SET
 		created_at = CASE WHEN auto_registered = 1
@@ -147,28 +144,49 @@ const registerUnit = `INSERT INTO equipment (` + equipmentColumns + `, number)
 		last_time = max(coalesce(last_time, excluded.last_time), excluded.last_time),
 		doors = doors | excluded.doors,
 		number = coalesce(number, excluded.number)
-	RETURNING number`
+	RETURNING number`}
 
-func (t *Tx) registerUnit(ctx context.Context, s sighting) (number int64, err error) {
-	_, err = t.writer.get(ctx, &number, registerUnit,
+func (t *Tx) register(ctx context.Context, s sighting) error {
+	var number int64
+	_, err := t.get(ctx, &number, registerUnit,
 		s.siteID, s.machineID, string(mes.LevelWorkUnit), timestamp{s.firstReceived},
 		timestamp{s.lastReceived}, timestamp{s.lastTime}, int64(s.doors))
-	return number, err
+	if err == nil {
+		t.numbered(s.siteID, s.machineID, number)
+	}
+	return err
 }
 
-const noteSighting = `UPDATE equipment SET
-		created_at = CASE WHEN auto_registered = 1 THEN min(created_at, ?1) ELSE created_at END,
-		last_received_at = max(coalesce(last_received_at, ?2), ?2),
-		last_time = max(coalesce(last_time, ?3), ?3),
-		doors = doors | ?4
-	WHERE number = ?5`
+// numbered notes the number of a work unit, which the store remembers with the commit.
+// The texts are parts of larger ones, which would stay in memory with them.
+func (t *Tx) numbered(siteID, machineID string, number int64) {
+	own := unitName{strings.Clone(siteID), strings.Clone(machineID)}
+	t.units[own], t.registered[own] = number, number
+}
+
+var noteSighting = statement{
+	sqlite: `UPDATE equipment SET
+			created_at = CASE WHEN auto_registered = 1 THEN min(created_at, ?1) ELSE created_at END,
+			last_received_at = max(coalesce(last_received_at, ?2), ?2),
+			last_time = max(coalesce(last_time, ?3), ?3),
+			doors = doors | ?4
+		WHERE number = ?5`,
+	sqlserver: `UPDATE e SET
+			created_at = CASE WHEN e.auto_registered = 1 AND j.first_received < e.created_at THEN j.first_received ELSE e.created_at END,
+			last_received_at = CASE WHEN e.last_received_at > j.last_received THEN e.last_received_at ELSE j.last_received END,
+			last_time = CASE WHEN e.last_time > j.last_time THEN e.last_time ELSE j.last_time END,
+			doors = e.doors | j.doors
+		FROM equipment AS e
+		JOIN ` + rowsOf("first_received DATETIME2(6)", "last_received DATETIME2(6)", "last_time DATETIME2(6)",
+		"doors BIGINT", "number BIGINT") + ` ON j.number = e.number`,
+}
 
 func (t *Tx) noteSightings(ctx context.Context, list []sighting) error {
-	row := named([]any{nil, nil, nil, nil, nil})
-	return t.writer.bulk(ctx, noteSighting, func(exec func([]driver.NamedValue) error) error {
+	row, at := named([]any{nil, nil, nil, nil, nil}), t.store.db.at
+	return t.bulk(ctx, noteSighting, func(exec func([]driver.NamedValue) error) error {
 		for _, s := range list {
-			row[0].Value, row[1].Value = s.firstReceived.UnixMicro(), s.lastReceived.UnixMicro()
-			row[2].Value, row[3].Value, row[4].Value = s.lastTime.UnixMicro(), int64(s.doors), s.number
+			row[0].Value, row[1].Value = at(s.firstReceived), at(s.lastReceived)
+			row[2].Value, row[3].Value, row[4].Value = at(s.lastTime), int64(s.doors), s.number
 			if err := exec(row); err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql/driver"
-	"time"
 
 	"plantgate/internal/mes"
 )
@@ -76,22 +75,22 @@ func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, e
 	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
-	q := newQuery("SELECT " + newestColumns + " FROM latest")
+	q := s.newQuery("SELECT " + newestColumns + " FROM latest")
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)
 	q.scope(f.Scope, "machine_id")
 	if f.AfterSiteID != "" || f.AfterMachineID != "" || f.AfterSignalID != "" {
-		q.where("(site_id, machine_id, signal) > (?, ?, ?)", f.AfterSiteID, f.AfterMachineID, f.AfterSignalID)
+		q.beyond([]string{"site_id", "machine_id", "signal"}, ">", f.AfterSiteID, f.AfterMachineID, f.AfterSignalID)
 	}
 	q.order("site_id", "machine_id", "signal")
 	q.limit(f.Limit)
 	var items []mes.Latest
-	err := s.eachRow(ctx, q.text(), q.args, columnsOfNewest, func(row []driver.Value) error {
-		items = append(items, newest(row))
+	err := s.eachRow(ctx, q.statement(), q.args, columnsOfNewest, func(row []driver.Value) error {
+		items = append(items, s.newest(row))
 		return nil
 	})
 	if err != nil {
-		return nil, readError(err, "list newest values")
+		return nil, s.db.readFault(err, "list newest values")
 	}
 	return items, nil
 }
@@ -103,15 +102,15 @@ const newestColumns = `site_id, machine_id, signal, kind, value, unit, status_co
 
 const columnsOfNewest = 12
 
-func newest(row []driver.Value) mes.Latest {
+func (s *Store) newest(row []driver.Value) mes.Latest {
 	l := mes.Latest{
 		SiteID: text(row[0]), MachineID: text(row[1]),
 		Signal: mes.Signal{
-			Name: text(row[2]), Value: mes.Restore(mes.Kind(integer(row[3])), text(row[4])), Unit: text(row[5]),
+			Name: text(row[2]), Value: mes.Restore(mes.Kind(integer(row[3])), s.db.meant(text(row[4]))), Unit: s.db.meant(text(row[5])),
 		},
 		StatusCode: mes.StatusCode(integer(row[6])), Door: mes.Door(text(row[7])),
-		ReceivedAt: time.UnixMicro(integer(row[8])).UTC(),
-		Time:       time.UnixMicro(integer(row[9])).UTC(), TimeOrigin: mes.TimeOrigin(text(row[10])),
+		ReceivedAt: moment(row[8]),
+		Time:       moment(row[9]), TimeOrigin: mes.TimeOrigin(text(row[10])),
 	}
 	copy(l.RecordID[:], octets(row[11]))
 	return l

@@ -51,10 +51,10 @@ func PutLatest(ctx context.Context, t *Tx, b *journal.Batch) error {
 	for _, u := range b.Units() {
 		var err error
 		if touched, err = t.updateLatest(ctx, b, u, touched); err != nil {
-			return t.store.writeError(err, "bring newest values up to date")
+			return t.store.db.writeFault(err, "bring newest values up to date")
 		}
 	}
-	return t.store.writeError(t.writeLatest(ctx, touched), "keep newest values")
+	return t.store.db.writeFault(t.writeLatest(ctx, touched), "keep newest values")
 }
 
 // updateLatest brings the values of a unit up to date in memory, and adds those that
@@ -160,12 +160,14 @@ func (t *Tx) readLatest(ctx context.Context, r *mes.Record, signal string) (*lat
 		SiteID: strings.Clone(r.SiteID), MachineID: strings.Clone(r.MachineID), Signal: strings.Clone(signal),
 	}}
 	var err error
-	e.exists, err = t.writer.get(ctx, &e.row, "SELECT "+latestColumns+` FROM latest
-		WHERE site_id = ? AND machine_id = ? AND signal = ?`, e.row.SiteID, e.row.MachineID, e.row.Signal)
+	e.exists, err = t.get(ctx, &e.row, latestOfSignal, e.row.SiteID, e.row.MachineID, e.row.Signal)
+	e.row.Value, e.row.Unit = t.store.db.meant(e.row.Value), t.store.db.meant(e.row.Unit)
 	return e, err
 }
 
-const putLatest = `INSERT INTO latest (` + latestColumns + `)
+var latestOfSignal = portable("SELECT " + latestColumns + " FROM latest WHERE site_id = ? AND machine_id = ? AND signal = ?")
+
+var putLatest = statement{sqlite: `INSERT INTO latest (` + latestColumns + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (site_id, machine_id, signal) DO UPDATE SET
 		kind = excluded.kind, value = excluded.value, unit = excluded.unit,
@@ -175,21 +177,22 @@ const putLatest = `INSERT INTO latest (` + latestColumns + `)
 		start_time = excluded.start_time, start_sequence = excluded.start_sequence,
 		start_id = excluded.start_id, start_time_origin = excluded.start_time_origin,
 		floor_time = excluded.floor_time, floor_sequence = excluded.floor_sequence,
-		floor_id = excluded.floor_id`
+		floor_id = excluded.floor_id`, sqlserver: putLatestSQLServer}
 
 // writeLatest writes the rows that changed.
 func (t *Tx) writeLatest(ctx context.Context, touched []*latestEntry) error {
-	return t.writer.bulk(ctx, putLatest, func(exec func([]driver.NamedValue) error) error {
+	at, sent := t.store.db.at, t.store.db.sent
+	return t.bulk(ctx, putLatest, func(exec func([]driver.NamedValue) error) error {
 		for _, e := range touched {
 			r := &e.row
 			// The texts are parts of larger ones, which would stay in memory with them.
 			r.Value, r.Unit = strings.Clone(r.Value), strings.Clone(r.Unit)
 			r.Door, r.StartTimeOrigin = mes.Door(strings.Clone(string(r.Door))), mes.TimeOrigin(strings.Clone(string(r.StartTimeOrigin)))
 			err := exec(named([]any{
-				r.SiteID, r.MachineID, r.Signal, int64(r.Kind), r.Value, r.Unit, int64(r.StatusCode), string(r.Door), r.ReceivedAt.micros(),
-				r.HeadTime.micros(), optional(r.HeadSequence), r.HeadID[:], r.HeadSnapshot,
-				r.StartTime.micros(), optional(r.StartSequence), r.StartID[:], string(r.StartTimeOrigin),
-				r.FloorTime.micros(), optional(r.FloorSequence), r.FloorID.bytes(),
+				r.SiteID, r.MachineID, r.Signal, int64(r.Kind), sent(r.Value), sent(r.Unit), int64(r.StatusCode), string(r.Door), at(r.ReceivedAt.Time),
+				at(r.HeadTime.Time), optional(r.HeadSequence), r.HeadID[:], r.HeadSnapshot,
+				at(r.StartTime.Time), optional(r.StartSequence), r.StartID[:], string(r.StartTimeOrigin),
+				at(r.FloorTime.Time), optional(r.FloorSequence), r.FloorID.bytes(),
 			}))
 			if err != nil {
 				return err
@@ -204,9 +207,15 @@ func (t *Tx) writeLatest(ctx context.Context, touched []*latestEntry) error {
 // a machine mostly bear the same signals, so that the first is nearly always it.
 const snapshotPage = 16
 
-const snapshotsAfter = `SELECT id, time, sequence_given, sequence, time_origin, status, signals FROM record INDEXED BY record_snapshots
-	WHERE snapshot = 1 AND unit = ? AND (time, sequence_given, sequence, id) > (?, ?, ?, ?)
-	ORDER BY time, sequence_given, sequence, id LIMIT ?`
+var snapshotsAfter = statement{
+	sqlite: `SELECT id, time, sequence_given, sequence, time_origin, status, signals FROM record INDEXED BY record_snapshots
+		WHERE snapshot = 1 AND unit = ? AND (time, sequence_given, sequence, id) > (?, ?, ?, ?)
+		ORDER BY time, sequence_given, sequence, id LIMIT ?`,
+	sqlserver: `SELECT TOP (@p6) id, time, sequence_given, sequence, time_origin, status, signals FROM record
+		WHERE snapshot = 1 AND unit = @p1 AND (time > @p2 OR time = @p2 AND (sequence_given > @p3
+			OR sequence_given = @p3 AND (sequence > @p4 OR sequence = @p4 AND id > @p5)))
+		ORDER BY time, sequence_given, sequence, id`,
+}
 
 // snapshotAfter finds the first snapshot after p that bears the row's signal
 // with the row's value. There is one: the head, at the latest.
@@ -215,7 +224,7 @@ func (t *Tx) snapshotAfter(ctx context.Context, row *latestRow, p mes.Position) 
 	for p.Compare(row.head()) < 0 {
 		var neighbours []neighbourRow
 		given, sequence := sequenceColumns(p.Sequence)
-		err := t.writer.selectAll(ctx, &neighbours, snapshotsAfter, unit, timestamp{p.Time}, given, sequence, uuid(p.ID), snapshotPage)
+		err := t.selectAll(ctx, &neighbours, snapshotsAfter, unit, timestamp{p.Time}, given, sequence, uuid(p.ID), int64(snapshotPage))
 		if err != nil {
 			return mes.Position{}, "", err
 		}

@@ -73,19 +73,26 @@ func (s *Store) SchemaVersion(ctx context.Context) (database, program int64, err
 		return 0, 0, err
 	}
 	var tables int
-	if err := s.readers.GetContext(ctx, &tables, tableExistsSQLite, goose.DefaultTablename); err != nil {
-		return 0, 0, readError(err, "read the schema version")
+	if err := s.getRow(ctx, &tables, tableExists, goose.DefaultTablename); err != nil {
+		return 0, 0, s.db.readFault(err, "read the schema version")
 	}
 	if tables == 0 {
 		return 0, program, nil
 	}
-	err = s.readers.GetContext(ctx, &database,
-		"SELECT coalesce(max(version_id), 0) FROM "+goose.DefaultTablename+" WHERE is_applied = 1")
-	if err != nil {
-		return 0, 0, readError(err, "read the schema version")
+	if err := s.getRow(ctx, &database, newestVersion); err != nil {
+		return 0, 0, s.db.readFault(err, "read the schema version")
 	}
 	return database, program, nil
 }
+
+// tableExists counts the tables of a name.
+var tableExists = statement{
+	sqlite:    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
+	sqlserver: "SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME = @p1",
+}
+
+// newestVersion is 0 for a schema whose steps were all taken back.
+var newestVersion = portable("SELECT coalesce(max(version_id), 0) FROM " + goose.DefaultTablename + " WHERE is_applied = 1")
 
 func programVersion() (newest int64, err error) {
 	files, err := fs.Glob(migrations.SQLite, "sqlite/*.sql")
@@ -119,30 +126,21 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 	return nil
 }
 
-// migrate runs fn while no one else writes, on a connection of its own.
-func (s *Store) migrate(ctx context.Context, fn func(*goose.Provider) error) error {
-	if err := s.lockWriter(ctx); err != nil {
-		return err
-	}
-	defer s.unlockWriter()
-	db, err := sql.Open(sqliteDriver, s.sqliteDSN(s.writerPragmas()))
-	if err != nil {
-		return s.writeError(err, "open the database to migrate")
-	}
-	db.SetMaxOpenConns(1)
-	return errors.Join(s.withProvider(db, fn), db.Close())
+// migrator is a database whose schema nobody else changes meanwhile, and its steps.
+type migrator struct {
+	dialect goose.Dialect
+	db      *sql.DB
+	steps   fs.FS
 }
 
-func (s *Store) withProvider(db *sql.DB, fn func(*goose.Provider) error) error {
-	steps, err := fs.Sub(migrations.SQLite, "sqlite")
-	if err != nil {
-		return fmt.Errorf("store: read the embedded migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, steps, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("store: read the embedded migrations: %w", err)
-	}
-	return s.writeError(fn(provider), "migrate the schema")
+func (s *Store) migrate(ctx context.Context, fn func(*goose.Provider) error) error {
+	return s.db.migrate(ctx, func(m migrator) error {
+		provider, err := goose.NewProvider(m.dialect, m.db, m.steps, goose.WithDisableGlobalRegistry(true))
+		if err != nil {
+			return fmt.Errorf("store: read the embedded migrations: %w", err)
+		}
+		return s.db.writeFault(fn(provider), "migrate the schema")
+	})
 }
 
 func migrationsOf(results []*goose.MigrationResult) []Migration {

@@ -12,6 +12,12 @@ import (
 // Records name their work unit and their origin by a number. Names are looked up
 // once and remembered; neither ever changes.
 
+var (
+	unitByNumber   = portable("SELECT site_id, id FROM equipment WHERE number = ?")
+	numberOfUnit   = portable("SELECT number FROM equipment WHERE site_id = ? AND id = ?")
+	originByNumber = portable("SELECT door, connection, address, format FROM origin WHERE number = ?")
+)
+
 // unitName is the site and id of a work unit.
 type unitName struct{ siteID, machineID string }
 
@@ -67,7 +73,7 @@ func (u units) name(ctx context.Context, number int64) (unitName, error) {
 		SiteID string `db:"site_id"`
 		ID     string `db:"id"`
 	}
-	err := u.store.lookers.GetContext(ctx, &row, "SELECT site_id, id FROM equipment WHERE number = ?", number)
+	err := u.store.lookUpRow(ctx, &row, unitByNumber, number)
 	if err != nil {
 		return unitName{}, err
 	}
@@ -83,13 +89,12 @@ func (s *Store) unitNumber(ctx context.Context, siteID, machineID string) (int64
 		return number, true, nil
 	}
 	var number sql.NullInt64
-	err := s.lookers.GetContext(ctx, &number,
-		"SELECT number FROM equipment WHERE site_id = ? AND id = ?", siteID, machineID)
+	err := s.lookUpRow(ctx, &number, numberOfUnit, siteID, machineID)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) || err == nil && !number.Valid:
 		return 0, false, nil
 	case err != nil:
-		return 0, false, readError(err, "look up a work unit")
+		return 0, false, s.db.readFault(err, "look up a work unit")
 	}
 	s.units.put(number.Int64, name)
 	return number.Int64, true, nil
@@ -113,8 +118,7 @@ func (o origins) origin(ctx context.Context, number int64) (mes.Origin, error) {
 		return origin, nil
 	}
 	var row originRow
-	err := o.store.lookers.GetContext(ctx, &row,
-		"SELECT door, connection, address, format FROM origin WHERE number = ?", number)
+	err := o.store.lookUpRow(ctx, &row, originByNumber, number)
 	if err != nil {
 		return mes.Origin{}, err
 	}

@@ -77,7 +77,7 @@ func TestRecordListsWalkAnIndex(t *testing.T) {
 		if f.SiteID != "" && f.MachineID != "" {
 			unit = 1
 		}
-		q := recordQuery(f, unit)
+		q := s.recordQuery(f, unit)
 		walk, rest, _ := strings.Cut(plan(t, s, q.text(), q.args...), "\n")
 		want := "SEARCH record USING INDEX record_by_time ("
 		switch {
@@ -116,7 +116,7 @@ func looksUpNames(plan string) bool {
 func TestOtherReadsUseAnIndex(t *testing.T) {
 	t.Parallel()
 	s := openInternal(t)
-	for query, want := range map[string]string{
+	for query, want := range map[statement]string{
 		recordByID:      "SEARCH record USING INDEX record_by_time (time>? AND time<?)",
 		hasRecordAt:     "SEARCH record USING COVERING INDEX record_by_time (time=? AND sequence_given=? AND sequence=? AND id=? AND unit=?)",
 		hasRecordNear:   "SEARCH record USING PRIMARY KEY (unit=? AND time>? AND time<?)",
@@ -131,10 +131,10 @@ func TestOtherReadsUseAnIndex(t *testing.T) {
 		lastTimeOfUnit:  "SEARCH equipment USING PRIMARY KEY (site_id=? AND id=?)",
 		quarantineState: "SEARCH quarantine USING INDEX sqlite_autoindex_quarantine_1 (id=?)",
 	} {
-		args := make([]any, strings.Count(query, "?"))
-		got := plan(t, s, query, args...)
+		args := make([]any, strings.Count(query.sqlite, "?"))
+		got := plan(t, s, query.sqlite, args...)
 		if !strings.Contains(got, want) || strings.Contains(got, "SCAN") || strings.Contains(got, "TEMP B-TREE") {
-			t.Errorf("%s\nplan: %s\nwant: %s", query, got, want)
+			t.Errorf("%s\nplan: %s\nwant: %s", query.sqlite, got, want)
 		}
 	}
 }

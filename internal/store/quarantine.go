@@ -32,17 +32,33 @@ type quarantineRow struct {
 	Raw        []byte               `db:"raw"`
 }
 
-func (r *quarantineRow) toDomain() mes.QuarantineItem {
+func (r *quarantineRow) toDomain(db database) mes.QuarantineItem {
 	return mes.QuarantineItem{
 		ID: mes.ID(r.ID), State: r.State, ReceivedAt: r.ReceivedAt.Time,
 		Origin: mes.Origin{Door: r.Door, Connection: r.Connection, Address: r.Address, Format: r.Format, TimeZone: r.TimeZone},
-		SiteID: r.SiteID, MachineID: r.MachineID, DataType: r.DataType,
-		Reason:     mes.Error{Code: r.Code, Message: r.Message, Fields: r.Fields},
+		SiteID: db.meant(r.SiteID), MachineID: db.meant(r.MachineID), DataType: mes.DataType(db.meant(string(r.DataType))),
+		Reason:     mes.Error{Code: r.Code, Message: db.meant(r.Message), Fields: r.Fields},
 		Raw:        r.Raw,
 		RawSize:    r.RawSize,
 		ResolvedAt: r.ResolvedAt.Time, ResolvedBy: r.ResolvedBy, RecordID: mes.ID(r.RecordID),
 	}
 }
+
+var (
+	quarantineItem = statement{
+		sqlite:    "SELECT " + quarantineColumns + ", length(raw) AS raw_size, raw FROM quarantine WHERE id = ?",
+		sqlserver: "SELECT " + quarantineColumns + ", DATALENGTH(raw) AS raw_size, raw FROM quarantine WHERE id = @p1",
+	}
+	quarantineList = statement{
+		sqlite:    "SELECT " + quarantineColumns + ", length(raw) AS raw_size FROM quarantine",
+		sqlserver: "SELECT " + quarantineColumns + ", DATALENGTH(raw) AS raw_size FROM quarantine",
+	}
+	insertQuarantine = portable("INSERT INTO quarantine (" + quarantineColumns + `, raw)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE id = ?)`)
+	resolveQuarantine = portable(`UPDATE quarantine SET state = ?, resolved_at = ?, resolved_by = ?, record_id = ?
+		WHERE id = ? AND state = ?`)
+)
 
 // QuarantineItem returns an item with its raw bytes, or an error of
 // CodeNotFound.
@@ -51,15 +67,14 @@ func (s *Store) QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineIt
 		return mes.QuarantineItem{}, err
 	}
 	var rows []quarantineRow
-	err := s.readers.SelectContext(ctx, &rows, "SELECT "+quarantineColumns+
-		", length(raw) AS raw_size, raw FROM quarantine WHERE id = ?", uuid(id))
+	err := s.selectRows(ctx, &rows, quarantineItem, uuid(id))
 	if err != nil {
-		return mes.QuarantineItem{}, readError(err, "read a quarantined item")
+		return mes.QuarantineItem{}, s.db.readFault(err, "read a quarantined item")
 	}
 	if len(rows) == 0 {
 		return mes.QuarantineItem{}, mes.Errorf(mes.CodeNotFound, "there is no quarantined item %s", id)
 	}
-	return rows[0].toDomain(), nil
+	return rows[0].toDomain(s.db), nil
 }
 
 // QuarantineItems lists items, oldest first, without their raw bytes.
@@ -67,7 +82,7 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
-	q := newQuery("SELECT " + quarantineColumns + ", length(raw) AS raw_size FROM quarantine")
+	q := s.newQuery(s.db.text(quarantineList))
 	q.equal("state", string(f.State))
 	q.equal("door", string(f.Door))
 	q.equal("site_id", f.SiteID)
@@ -78,12 +93,12 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 	q.order("id")
 	q.limit(f.Limit)
 	var rows []quarantineRow
-	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
-		return nil, readError(err, "list quarantined items")
+	if err := s.selectRows(ctx, &rows, q.statement(), q.args...); err != nil {
+		return nil, s.db.readFault(err, "list quarantined items")
 	}
 	items := make([]mes.QuarantineItem, len(rows))
 	for i := range rows {
-		items[i] = rows[i].toDomain()
+		items[i] = rows[i].toDomain(s.db)
 	}
 	return items, nil
 }
@@ -93,31 +108,29 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 func PutQuarantine(ctx context.Context, t *Tx, b *journal.Batch) error {
 	for i := range b.Items {
 		if err := t.putItem(ctx, &b.Items[i]); err != nil {
-			return t.store.writeError(err, "quarantine an item")
+			return t.store.db.writeFault(err, "quarantine an item")
 		}
 	}
 	for i := range b.Resolved {
-		if err := t.resolveItem(ctx, &b.Resolved[i]); err != nil {
-			return t.store.writeError(err, "resolve a quarantined item")
+		if _, err := t.resolveItem(ctx, &b.Resolved[i]); err != nil {
+			return t.store.db.writeFault(err, "resolve a quarantined item")
 		}
 	}
 	return nil
 }
 
 func (t *Tx) putItem(ctx context.Context, item *mes.QuarantineItem) error {
-	return t.writer.exec(ctx, `INSERT INTO quarantine (`+quarantineColumns+`, raw)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+	sent := t.store.db.sent
+	return t.exec(ctx, insertQuarantine,
 		uuid(item.ID), string(openIfUnset(item.State)), timestamp{item.ReceivedAt},
 		string(item.Origin.Door), item.Origin.Connection, item.Origin.Address, item.Origin.Format, item.Origin.TimeZone,
-		item.SiteID, item.MachineID, string(item.DataType),
-		string(item.Reason.Code), item.Reason.Message, list[mes.FieldError](item.Reason.Fields),
-		timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID), bytesOf(item.Raw))
+		sent(item.SiteID), sent(item.MachineID), sent(string(item.DataType)),
+		string(item.Reason.Code), sent(item.Reason.Message), list[mes.FieldError](item.Reason.Fields),
+		timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID), bytesOf(item.Raw), uuid(item.ID))
 }
 
-func (t *Tx) resolveItem(ctx context.Context, item *mes.QuarantineItem) error {
-	return t.writer.exec(ctx, `UPDATE quarantine
-		SET state = ?, resolved_at = ?, resolved_by = ?, record_id = ?
-		WHERE id = ? AND state = ?`,
+func (t *Tx) resolveItem(ctx context.Context, item *mes.QuarantineItem) (int64, error) {
+	return t.execCount(ctx, resolveQuarantine,
 		string(item.State), timestamp{item.ResolvedAt}, item.ResolvedBy, uuid(item.RecordID),
 		uuid(item.ID), string(mes.QuarantineOpen))
 }

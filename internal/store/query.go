@@ -1,7 +1,6 @@
 package store
 
 import (
-	"strconv"
 	"strings"
 
 	"plantgate/internal/mes"
@@ -12,6 +11,7 @@ const maxRows = 1000
 
 // query builds a SELECT from the parts that a filter asks for.
 type query struct {
+	db         database
 	from       string
 	conditions []string
 	args       []any
@@ -19,7 +19,7 @@ type query struct {
 	maximum    int
 }
 
-func newQuery(from string) *query { return &query{from: from, maximum: maxRows} }
+func (s *Store) newQuery(from string) *query { return &query{db: s.db, from: from, maximum: maxRows} }
 
 func (q *query) where(condition string, args ...any) {
 	q.conditions = append(q.conditions, condition)
@@ -51,6 +51,12 @@ func (q *query) oneOf(column string, values []string) {
 	q.where(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
 }
 
+// beyond begins after (">") or before ("<") a place in the order of the columns.
+func (q *query) beyond(columns []string, comparison string, place ...any) {
+	condition, bound := q.db.beyond(columns, comparison, place)
+	q.where(condition, bound...)
+}
+
 func (q *query) order(columns ...string) { q.orderBy = columns }
 
 // limit sets the number of rows; 0 leaves maxRows.
@@ -73,7 +79,8 @@ func (q *query) text() string {
 	}
 	b.WriteString(" ORDER BY ")
 	b.WriteString(strings.Join(q.orderBy, ", "))
-	b.WriteString(" LIMIT ")
-	b.WriteString(strconv.Itoa(q.maximum))
+	b.WriteString(q.db.page(q.maximum))
 	return b.String()
 }
+
+func (q *query) statement() statement { return portable(q.text()) }

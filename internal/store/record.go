@@ -48,11 +48,9 @@ func (s *Store) scanRecord(ctx context.Context, row []driver.Value, r *mes.Recor
 		return err
 	}
 	copy(r.ID[:], octets(row[columnID]))
-	r.Time = time.UnixMicro(integer(row[columnTime])).UTC()
-	r.ReceivedAt = time.UnixMicro(integer(row[columnReceivedAt])).UTC()
-	if row[columnServerTime] != nil {
-		r.ServerTime = time.UnixMicro(integer(row[columnServerTime])).UTC()
-	}
+	r.Time = moment(row[columnTime])
+	r.ReceivedAt = moment(row[columnReceivedAt])
+	r.ServerTime = moment(row[columnServerTime])
 	if integer(row[columnSequenceGiven]) != 0 {
 		sequence := integer(row[columnSequence])
 		r.Sequence = &sequence
@@ -61,12 +59,12 @@ func (s *Store) scanRecord(ctx context.Context, row []driver.Value, r *mes.Recor
 	r.TimeOrigin = mes.TimeOrigin(text(row[columnTimeOrigin]))
 	r.Status = mes.Status(text(row[columnStatus]))
 	r.StatusCode = mes.StatusCode(integer(row[columnStatusCode]))
-	r.MessageID = text(row[columnMessageID])
+	r.MessageID = s.db.meant(text(row[columnMessageID]))
 	r.Snapshot = integer(row[columnSnapshot]) != 0
 	if err := (*list[mes.Flag])(&r.Flags).Scan(row[columnFlags]); err != nil {
 		return err
 	}
-	r.Payload = octets(row[columnPayload])
+	r.Payload = payload(row[columnPayload])
 	return (*signals)(&r.Signals).Scan(row[columnSignals])
 }
 
@@ -78,30 +76,33 @@ func (s *Store) Record(ctx context.Context, id mes.ID) (mes.Record, error) {
 	return s.storedRecord(ctx, id)
 }
 
-const recordByID = "SELECT " + recordColumns + ` FROM record INDEXED BY record_by_time
-	WHERE time >= ? AND time < ? AND id = ?`
+// recordByID looks where the id says that its record is.
+var recordByID = statement{
+	sqlite: "SELECT " + recordColumns + ` FROM record INDEXED BY record_by_time
+		WHERE time >= ? AND time < ? AND id = ?`,
+	sqlserver: "SELECT " + recordColumns + " FROM record WHERE time >= @p1 AND time < @p2 AND id = @p3",
+}
 
 func (s *Store) storedRecord(ctx context.Context, id mes.ID) (mes.Record, error) {
 	from, to := timesOf(id)
 	var found *mes.Record
-	err := s.eachRecord(ctx, recordByID, []any{from, to, id[:]}, func(r *mes.Record) error {
+	err := s.eachRecord(ctx, recordByID, []any{timestamp{from}, timestamp{to}, uuid(id)}, func(r *mes.Record) error {
 		found = r
 		return nil
 	})
 	switch {
 	case err != nil:
-		return mes.Record{}, readError(err, "read a record")
+		return mes.Record{}, s.db.readFault(err, "read a record")
 	case found == nil:
 		return mes.Record{}, mes.Errorf(mes.CodeNotFound, "there is no record %s", id)
 	}
 	return *found, nil
 }
 
-// timesOf returns the millisecond that an id of a record begins with, as bounds
-// in microseconds.
-func timesOf(id mes.ID) (from, to int64) {
+// timesOf returns the millisecond that an id of a record begins with.
+func timesOf(id mes.ID) (from, to time.Time) {
 	ms := int64(binary.BigEndian.Uint64(id[:8])) >> 16 // 48 bits with their sign
-	return ms * 1000, ms*1000 + 1000
+	return time.UnixMilli(ms).UTC(), time.UnixMilli(ms + 1).UTC()
 }
 
 // Records lists records in the order of mes.Position. The list is stable: a
@@ -130,25 +131,22 @@ func (s *Store) EachRecord(ctx context.Context, f mes.RecordFilter, yield func(*
 			return err
 		}
 	}
-	q := recordQuery(f, unit)
-	return readError(s.eachRecord(ctx, q.text(), q.args, yield), "list records")
+	q := s.recordQuery(f, unit)
+	return s.db.readFault(s.eachRecord(ctx, q.statement(), q.args, yield), "list records")
 }
 
-// The walks that a list of records can take. They are named rather than left to
-// the planner: without statistics it would sort a whole site to give the first
+// The walk that a list of all records takes is named to SQLite rather than left to
+// its planner: without statistics it would sort a whole site to give the first
 // hundred of its records.
-const (
-	recordByTime = "record INDEXED BY record_by_time"
-	recordByUnit = "record"
-)
+var recordByTime = statement{sqlite: "record INDEXED BY record_by_time", sqlserver: "record"}
 
 // recordQuery is the query of a list. A list of one machine of one site walks
 // the machine's own records, any other those of all by time; what else is asked
 // for is looked up in the rows on the way.
-func recordQuery(f mes.RecordFilter, unit int64) *query {
-	q := newQuery("SELECT " + recordColumns + " FROM " + recordByTime)
+func (s *Store) recordQuery(f mes.RecordFilter, unit int64) *query {
+	q := s.newQuery("SELECT " + recordColumns + " FROM " + s.db.text(recordByTime))
 	if unit != 0 {
-		q = newQuery("SELECT " + recordColumns + " FROM " + recordByUnit)
+		q = s.newQuery("SELECT " + recordColumns + " FROM record")
 		q.where("unit = ?", unit)
 	} else {
 		q.equal(siteOfRecord, f.SiteID)
@@ -161,10 +159,10 @@ func recordQuery(f mes.RecordFilter, unit int64) *query {
 	q.equal("status", string(f.Status))
 	from, to := openBounds(f)
 	if !from.IsZero() {
-		q.where("time >= ?", from.UnixMicro())
+		q.where("time >= ?", timestamp{from})
 	}
 	if !to.IsZero() {
-		q.where("time < ?", to.UnixMicro())
+		q.where("time < ?", timestamp{to})
 	}
 	direction, comparison := "", ">"
 	if f.Descending {
@@ -172,8 +170,8 @@ func recordQuery(f mes.RecordFilter, unit int64) *query {
 	}
 	if f.After != nil {
 		given, sequence := sequenceColumns(f.After.Sequence)
-		q.where("(time, sequence_given, sequence, id) "+comparison+" (?, ?, ?, ?)",
-			f.After.Time.UnixMicro(), given, sequence, f.After.ID[:])
+		q.beyond([]string{"time", "sequence_given", "sequence", "id"}, comparison,
+			timestamp{f.After.Time}, given, sequence, uuid(f.After.ID))
 	}
 	q.order("time"+direction, "sequence_given"+direction, "sequence"+direction, "id"+direction)
 	q.limit(f.Limit)

@@ -5,14 +5,13 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
-	"strings"
 
 	"plantgate/internal/journal"
 	"plantgate/internal/mes"
 )
 
-const insertRecord = "INSERT INTO record (" + recordColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+var insertRecord = statement{sqlite: "INSERT INTO record (" + recordColumns + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`}
 
 // PutRecords is the step that stores the records, unit by unit in the order of the
 // table, so that neighbours come to stand in the same page one after the other.
@@ -22,13 +21,13 @@ func PutRecords(ctx context.Context, t *Tx, b *journal.Batch) error {
 	slices.SortFunc(groups, func(x, y *journal.UnitRecords) int { return cmp.Compare(number(x), number(y)) })
 	origins, err := t.originNumbers(ctx, b)
 	if err != nil {
-		return t.store.writeError(err, "store the origins of records")
+		return t.store.db.writeFault(err, "store the origins of records")
 	}
 	row := make([]driver.NamedValue, columnsOfRecord)
 	for i := range row {
 		row[i].Ordinal = i + 1
 	}
-	err = t.writer.bulk(ctx, insertRecord, func(exec func([]driver.NamedValue) error) error {
+	err = t.bulk(ctx, insertRecord, func(exec func([]driver.NamedValue) error) error {
 		for _, u := range groups {
 			row[columnUnit].Value = number(u)
 			for _, place := range u.Places {
@@ -44,7 +43,7 @@ func PutRecords(ctx context.Context, t *Tx, b *journal.Batch) error {
 		}
 		return nil
 	})
-	return t.store.writeError(err, "store records")
+	return t.store.db.writeFault(err, "store records")
 }
 
 // bindRecord sets what the record says of itself.
@@ -85,53 +84,4 @@ func bindRecord(row []driver.NamedValue, r *mes.Record) error {
 		row[columnPayload].Value = r.Payload
 	}
 	return nil
-}
-
-// originNumbers returns the number of each record's origin.
-func (t *Tx) originNumbers(ctx context.Context, b *journal.Batch) ([]int64, error) {
-	numbers := make([]int64, len(b.Records))
-	for i := range b.Records {
-		// Neighbours mostly come from the same place.
-		if i > 0 && b.Records[i].Origin == b.Records[i-1].Origin {
-			numbers[i] = numbers[i-1]
-			continue
-		}
-		var err error
-		if numbers[i], err = t.originNumber(ctx, b.Records[i].Origin); err != nil {
-			return nil, err
-		}
-	}
-	return numbers, nil
-}
-
-// originNumber returns the number of an origin, and gives it one if it is new.
-func (t *Tx) originNumber(ctx context.Context, o mes.Origin) (int64, error) {
-	o.TimeZone = "" // records don't keep it
-	if number, ok := t.store.origins.byName(o); ok {
-		return number, nil
-	}
-	if number, ok := t.origins[o]; ok {
-		return number, nil
-	}
-	// The texts are parts of larger ones, which would stay in memory with them.
-	o = mes.Origin{
-		Door: mes.Door(strings.Clone(string(o.Door))), Connection: strings.Clone(o.Connection),
-		Address: strings.Clone(o.Address), Format: strings.Clone(o.Format),
-	}
-	err := t.writer.exec(ctx, `INSERT INTO origin (door, connection, address, format) VALUES (?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`, string(o.Door), o.Connection, o.Address, o.Format)
-	if err != nil {
-		return 0, err
-	}
-	var number int64
-	_, err = t.writer.get(ctx, &number, `SELECT number FROM origin
-		WHERE door = ? AND connection = ? AND address = ? AND format = ?`, string(o.Door), o.Connection, o.Address, o.Format)
-	if err != nil {
-		return 0, err
-	}
-	if t.origins == nil {
-		t.origins = map[mes.Origin]int64{}
-	}
-	t.origins[o] = number
-	return number, nil
 }

@@ -20,12 +20,12 @@ type dueRow struct {
 func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Time, limit int) ([]series.Mark, error) {
 	// The marks that are listed and those that are forgotten are the same: no step is
 	// at work in between. From now on every record raises the generation of its minute.
-	if err := s.lockWriter(ctx); err != nil {
+	unlock, err := s.marks.list(ctx, s.db)
+	if err != nil {
 		return nil, err
 	}
-	defer s.unlockWriter()
-	s.marks.newest = map[int64]int64{}
-	q := newQuery("SELECT unit, minute, generation FROM rollup_due")
+	defer unlock()
+	q := s.newQuery("SELECT unit, minute, generation FROM rollup_due")
 	// The minute that holds the time begins before it, unless it begins with it.
 	q.where("minute < ?", minuteNumber(series.Minute.Start(before.Add(time.Minute-time.Microsecond))))
 	if after.Unit != (series.Unit{}) {
@@ -33,13 +33,13 @@ func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Tim
 		if err != nil {
 			return nil, err
 		}
-		q.where("(unit, minute) > (?, ?)", number, minuteNumber(after.Minute))
+		q.beyond([]string{"unit", "minute"}, ">", number, minuteNumber(after.Minute))
 	}
 	q.order("unit", "minute")
 	q.limit(limit)
 	var rows []dueRow
-	if err := s.lookers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
-		return nil, readError(err, "read due minutes")
+	if err := s.lookers.SelectContext(ctx, &rows, s.db.text(q.statement()), q.args...); err != nil {
+		return nil, s.db.readFault(err, "read due minutes")
 	}
 	marks := make([]series.Mark, len(rows))
 	for i, r := range rows {
@@ -50,7 +50,7 @@ func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Tim
 		}
 		name, err := s.units.name(ctx, r.Unit)
 		if err != nil {
-			return nil, readError(err, "look up a work unit")
+			return nil, s.db.readFault(err, "look up a work unit")
 		}
 		marks[i].Unit = series.Unit{SiteID: name.siteID, MachineID: name.machineID}
 	}
@@ -60,7 +60,7 @@ func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Tim
 // UpdateRollups implements series.RollupStore.
 func (s *Store) UpdateRollups(ctx context.Context, fn func(series.RollupTx) error) error {
 	// What a power cut undoes is due again.
-	return s.update(ctx, lazy, func(t *Tx) error { return fn(&rollupTx{Tx: t}) })
+	return s.update(ctx, manner{lazy: true}, func(t *Tx) error { return fn(&rollupTx{Tx: t}) })
 }
 
 // rollupTx implements series.RollupTx. It remembers the work unit that it had
@@ -95,10 +95,9 @@ func (t *rollupTx) ClearMark(ctx context.Context, mark series.Mark) (bool, error
 	if err != nil {
 		return false, err
 	}
-	n, err := t.writer.execCount(ctx, "DELETE FROM rollup_due WHERE unit = ? AND minute = ? AND generation = ?",
-		number, minuteNumber(mark.Minute), mark.Generation)
+	n, err := t.execCount(ctx, clearMark, number, minuteNumber(mark.Minute), mark.Generation)
 	if err != nil {
-		return false, t.store.writeError(err, "clear a due minute")
+		return false, t.store.db.writeFault(err, "clear a due minute")
 	}
 	return n == 1, nil
 }
@@ -111,10 +110,9 @@ func (t *rollupTx) RollupBlock(ctx context.Context, unit series.Unit, signal str
 		return nil, nil, err
 	}
 	var row rollupRow
-	_, err = t.writer.get(ctx, &row, `SELECT block, buckets, sketches FROM rollup
-		WHERE unit = ? AND signal = ? AND width = ? AND block = ?`, number, signal, int64(block.Width), block.Number)
+	_, err = t.get(ctx, &row, rollupBlock, number, signal, int64(block.Width), block.Number)
 	if err != nil {
-		return nil, nil, t.store.writeError(err, "read a roll-up")
+		return nil, nil, t.store.db.writeFault(err, "read a roll-up")
 	}
 	return row.Buckets, row.Sketches, nil
 }
@@ -126,31 +124,60 @@ func (t *rollupTx) PutRollupBlock(ctx context.Context, unit series.Unit, signal 
 	if err != nil {
 		return err
 	}
-	err = t.writer.exec(ctx, `INSERT INTO rollup (unit, signal, width, block, buckets, sketches)
-		VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (unit, signal, width, block) DO UPDATE SET
-			buckets = excluded.buckets, sketches = excluded.sketches`,
-		number, signal, int64(block.Width), block.Number, buckets, sketches)
-	if err != nil {
-		return t.store.writeError(err, "put a roll-up")
+	n, err := t.execCount(ctx, updateRollup, buckets, sketches, number, signal, int64(block.Width), block.Number)
+	if err == nil && n == 0 {
+		err = t.exec(ctx, insertRollup, number, signal, int64(block.Width), block.Number, buckets, sketches)
 	}
-	return nil
+	return t.store.db.writeFault(err, "put a roll-up")
 }
 
-const markMinute = `INSERT INTO rollup_due (unit, minute, generation) VALUES (?, ?, 1)
-	ON CONFLICT (unit, minute) DO UPDATE SET generation = generation + 1`
+var (
+	clearMark   = portable("DELETE FROM rollup_due WHERE unit = ? AND minute = ? AND generation = ?")
+	rollupBlock = portable(`SELECT block, buckets, sketches FROM rollup
+		WHERE unit = ? AND signal = ? AND width = ? AND block = ?`)
+	updateRollup = portable(`UPDATE rollup SET buckets = ?, sketches = ?
+		WHERE unit = ? AND signal = ? AND width = ? AND block = ?`)
+	insertRollup = portable("INSERT INTO rollup (unit, signal, width, block, buckets, sketches) VALUES (?, ?, ?, ?, ?, ?)")
+)
+
+var markMinute = statement{
+	sqlite: `INSERT INTO rollup_due (unit, minute, generation) VALUES (?, ?, 1)
+		ON CONFLICT (unit, minute) DO UPDATE SET generation = generation + 1`,
+	sqlserver: `UPDATE d SET generation = d.generation + 1
+		FROM rollup_due AS d
+		JOIN ` + rowsOf("unit BIGINT", "minute BIGINT") + ` ON j.unit = d.unit AND j.minute = d.minute;
+		INSERT INTO rollup_due (unit, minute, generation)
+		SELECT j.unit, j.minute, 1
+		FROM ` + rowsOf("unit BIGINT", "minute BIGINT") + `
+		WHERE NOT EXISTS (SELECT 1 FROM rollup_due AS d WHERE d.unit = j.unit AND d.minute = j.minute)`,
+}
 
 // marks remembers, for the writer, the newest minute of each unit that is marked and
 // was not listed since: nobody holds its generation, so that more records of the
 // minute need not raise it. Units are mostly in the same minute for many steps.
+// Only in an embedded database: elsewhere another server may list them.
 type marks struct{ newest map[int64]int64 }
+
+// list begins a list: no step is at work until unlock is called, and from then on
+// every record raises the generation of its minute.
+func (m *marks) list(ctx context.Context, db database) (unlock func(), err error) {
+	embedded, ok := db.(*sqliteDB)
+	if !ok {
+		return func() {}, nil
+	}
+	if err := embedded.lockWriter(ctx); err != nil {
+		return nil, err
+	}
+	m.newest = map[int64]int64{}
+	return embedded.unlockWriter, nil
+}
 
 // MarkRollups is the step that marks the minutes to which samples came.
 func MarkRollups(ctx context.Context, t *Tx, b *journal.Batch) error {
 	newest := t.store.marks.newest
 	fresh := map[int64]int64{}
 	row := named([]any{nil, nil})
-	err := t.writer.bulk(ctx, markMinute, func(exec func([]driver.NamedValue) error) error {
+	err := t.bulk(ctx, markMinute, func(exec func([]driver.NamedValue) error) error {
 		for _, u := range b.Units() {
 			unit := t.units[unitName{u.SiteID, u.MachineID}]
 			last := int64(-1)
@@ -174,7 +201,7 @@ func MarkRollups(ctx context.Context, t *Tx, b *journal.Batch) error {
 		return nil
 	})
 	t.marked = fresh
-	return t.store.writeError(err, "mark minutes to be rolled up")
+	return t.store.db.writeFault(err, "mark minutes to be rolled up")
 }
 
 func hasSamples(r *mes.Record) bool {

@@ -31,18 +31,18 @@ func (s *Store) Samples(ctx context.Context, unit series.Unit, signals []string,
 	})
 }
 
-const readings = `SELECT time, sequence_given, sequence, id, status, status_code, flags, signals FROM record
-	WHERE unit = ? AND time >= ? AND time < ? ORDER BY time, sequence_given, sequence, id`
+var readings = portable(`SELECT time, sequence_given, sequence, id, status, status_code, flags, signals FROM record
+	WHERE unit = ? AND time >= ? AND time < ? ORDER BY time, sequence_given, sequence, id`)
 
 // eachReading yields what samples are made of: records of a work unit with from ≤
 // time < to, without where they came from and what they came as. A record is
 // valid until yield returns.
 func (s *Store) eachReading(ctx context.Context, unit int64, from, to time.Time, yield func(*mes.Record) error) error {
 	var r mes.Record
-	args := []any{unit, from.UnixMicro(), to.UnixMicro()}
+	args := []any{unit, timestamp{from}, timestamp{to}}
 	err := s.eachRow(ctx, readings, args, 8, func(row []driver.Value) error {
 		r = mes.Record{
-			Time: time.UnixMicro(integer(row[0])).UTC(), Status: mes.Status(text(row[4])),
+			Time: moment(row[0]), Status: mes.Status(text(row[4])),
 			StatusCode: mes.StatusCode(integer(row[5])), Signals: r.Signals[:0],
 		}
 		if integer(row[1]) != 0 {
@@ -58,7 +58,7 @@ func (s *Store) eachReading(ctx context.Context, unit int64, from, to time.Time,
 		}
 		return yield(&r)
 	})
-	return readError(err, "read records")
+	return s.db.readFault(err, "read records")
 }
 
 // rollupRow is a block; sketches are read only if they are asked for.
@@ -68,28 +68,35 @@ type rollupRow struct {
 	Sketches []byte `db:"sketches"`
 }
 
+const rangeOfRollups = ` FROM rollup
+	WHERE unit = ? AND signal = ? AND width = ? AND block BETWEEN ? AND ? ORDER BY block`
+
+var (
+	rollups             = portable("SELECT block, buckets" + rangeOfRollups)
+	rollupsWithSketches = portable("SELECT block, buckets, sketches" + rangeOfRollups)
+	dueMinutes          = portable("SELECT minute FROM rollup_due WHERE unit = ? AND minute >= ? AND minute < ? ORDER BY minute")
+)
+
 // Rollups implements series.Source.
 func (s *Store) Rollups(ctx context.Context, unit series.Unit, signal string, width series.Width, from, to time.Time, sketches bool, yield func(series.Entry) error) error {
 	number, known, err := s.unitNumber(ctx, unit.SiteID, unit.MachineID)
 	if err != nil || !known || !from.Before(to) {
 		return err
 	}
-	columns := "block, buckets"
+	query := rollups
 	if sketches {
-		columns += ", sketches"
+		query = rollupsWithSketches
 	}
 	first, last := series.BlockOf(width, from), series.BlockOf(width, to.Add(-time.Microsecond))
-	rows, err := s.readers.QueryxContext(ctx, "SELECT "+columns+` FROM rollup
-		WHERE unit = ? AND signal = ? AND width = ? AND block BETWEEN ? AND ?
-		ORDER BY block`, number, signal, int64(width), first.Number, last.Number)
+	rows, err := s.readers.QueryxContext(ctx, s.db.text(query), number, signal, int64(width), first.Number, last.Number)
 	if err != nil {
-		return readError(err, "read roll-ups")
+		return s.db.readFault(err, "read roll-ups")
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var row rollupRow
 		if err := rows.StructScan(&row); err != nil {
-			return readError(err, "read roll-ups")
+			return s.db.readFault(err, "read roll-ups")
 		}
 		entries, err := series.Block{Width: width, Number: row.Block}.Decode(row.Buckets, row.Sketches)
 		if err != nil {
@@ -105,7 +112,7 @@ func (s *Store) Rollups(ctx context.Context, unit series.Unit, signal string, wi
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return readError(err, "read roll-ups")
+		return s.db.readFault(err, "read roll-ups")
 	}
 	return nil
 }
@@ -117,10 +124,9 @@ func (s *Store) DueMinutes(ctx context.Context, unit series.Unit, from, to time.
 		return nil, err
 	}
 	var minutes []int64
-	err = s.readers.SelectContext(ctx, &minutes, `SELECT minute FROM rollup_due
-		WHERE unit = ? AND minute >= ? AND minute < ? ORDER BY minute`, number, minuteNumber(from), minuteNumber(to))
+	err = s.selectRows(ctx, &minutes, dueMinutes, number, minuteNumber(from), minuteNumber(to))
 	if err != nil {
-		return nil, readError(err, "read due minutes")
+		return nil, s.db.readFault(err, "read due minutes")
 	}
 	due := make([]time.Time, len(minutes))
 	for i, m := range minutes {
@@ -134,7 +140,7 @@ func (s *Store) UnitsOfMeasure(ctx context.Context, unit series.Unit, signals []
 	if err := s.current(ctx); err != nil { // answers begin here
 		return nil, err
 	}
-	q := newQuery("SELECT signal, unit FROM latest")
+	q := s.newQuery("SELECT signal, unit FROM latest")
 	q.where("site_id = ?", unit.SiteID)
 	q.where("machine_id = ?", unit.MachineID)
 	q.where("unit <> ''")
@@ -144,8 +150,8 @@ func (s *Store) UnitsOfMeasure(ctx context.Context, unit series.Unit, signals []
 		Signal string `db:"signal"`
 		Unit   string `db:"unit"`
 	}
-	if err := s.readers.SelectContext(ctx, &rows, q.text(), q.args...); err != nil {
-		return nil, readError(err, "read units of measure")
+	if err := s.selectRows(ctx, &rows, q.statement(), q.args...); err != nil {
+		return nil, s.db.readFault(err, "read units of measure")
 	}
 	units := make(map[string]string, len(rows))
 	for _, r := range rows {

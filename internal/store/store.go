@@ -1,5 +1,6 @@
-// Package store keeps plantgate's data. One file holds one aggregate; what
-// differs between databases stands in files that end in the dialect's name.
+// Package store keeps plantgate's data, in an embedded SQLite database or in SQL
+// Server. One file holds one aggregate; what differs between the two stands in files
+// that bear the name of one.
 //
 // A write is a unit of work that is durable when Update returns without an
 // error. Reads see every unit that was committed before they began.
@@ -9,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,19 +22,9 @@ import (
 
 // Store is an open database. Its methods are safe for concurrent use.
 type Store struct {
-	path    string
-	options Options
-	// file is the database as it was opened.
-	file os.FileInfo
-
-	// turn holds one token: whoever has it may use the writer. waiting counts those
-	// who wait for it.
-	turn    chan struct{}
-	waiting atomic.Int32
-	writer  *writer
-	pacer   Pacer // see PaceBy
-	// readers and lookers are pools of connections that can't write: for queries, and
-	// for looking up single things meanwhile, which never wait for a query.
+	db database
+	// readers and lookers are pools of connections for queries, and for looking up
+	// single things meanwhile, which never wait for a query.
 	readers, lookers *sqlx.DB
 	units            units
 	origins          origins
@@ -45,14 +35,16 @@ type Store struct {
 	lookUps   map[string]*sqlx.Stmt
 	// barrier holds reads back until they miss nothing, see ReadAfter.
 	barrier atomic.Pointer[func(context.Context) error]
-	// poisoned is set by the first failed sync, closed by Close.
-	poisoned, closed atomic.Bool
+	closed  atomic.Bool
 }
 
 // Options are settings that have a usable zero value.
 type Options struct {
 	// Readers is the size of the pool of read connections; 0 means 4.
 	Readers int
+
+	// The following are of an embedded database.
+
 	// CheckpointRows is after how many written rows SQLite's log is copied into the
 	// database; 0 means 65536. Rarer copies write less in all, but each holds up the
 	// syncs of the log for longer.
@@ -65,53 +57,60 @@ type Options struct {
 	// VFS names the file layer that SQLite writes through; "" is the system's.
 	// Tests name one that loses power.
 	VFS string
+
+	// SQLServer is for a database there.
+	SQLServer SQLServerOptions
 }
 
-// Open opens the database that dsn names and creates it if need be; it does not
-// touch the schema (see MigrateUp and CheckSchema). A dsn is "sqlite:PATH".
+// Open opens the database that dsn names; it does not touch the schema (see
+// MigrateUp and CheckSchema). A dsn is "sqlite:PATH", whose file is made if need be,
+// or "sqlserver://…".
 func Open(ctx context.Context, dsn string, options Options) (*Store, error) {
+	if options.Readers <= 0 {
+		options.Readers = defaultReaders
+	}
+	s := &Store{lookUps: map[string]*sqlx.Stmt{}}
+	s.marks.newest = map[int64]int64{}
+	s.units = units{newRemembered[unitName](), s}
+	s.origins = origins{newRemembered[mes.Origin](), s}
 	scheme, rest, _ := strings.Cut(dsn, ":")
+	var err error
 	switch {
 	case scheme == "sqlite" && rest != "":
-		return openSQLite(ctx, rest, options)
+		err = s.openSQLite(ctx, rest, options)
+	case scheme == sqlServerDriver && rest != "":
+		err = s.openSQLServer(dsn, options)
 	default:
-		return nil, mes.Errorf(mes.CodeInvalid, "store.dsn must be sqlite:PATH")
+		err = mes.Errorf(mes.CodeInvalid, "store.dsn must be sqlite:PATH or sqlserver://…")
 	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
+
+const defaultReaders = 4
 
 // Close waits for the write at work and closes every connection. Later writes
 // fail with CodeUnavailable.
 func (s *Store) Close() error {
-	s.turn <- struct{}{}
-	defer s.unlockWriter()
 	if s.closed.Swap(true) {
 		return nil
 	}
+	err := s.db.close()
 	s.lookUpsMu.Lock()
 	defer s.lookUpsMu.Unlock()
-	var errs []error
+	errs := []error{err}
 	for _, stmt := range s.lookUps {
 		errs = append(errs, stmt.Close())
 	}
-	return errors.Join(append(errs, s.lookers.Close(), s.readers.Close(), s.writer.close())...)
+	return errors.Join(append(errs, s.lookers.Close(), s.readers.Close())...)
 }
 
 // ReadAfter makes every read of what follows from records wait for the barrier
 // first: what is acknowledged before a read begins is in the log, and may still be
 // on its way here.
 func (s *Store) ReadAfter(barrier func(context.Context) error) { s.barrier.Store(&barrier) }
-
-// Pacer spreads long work over time.
-type Pacer interface {
-	// Pause is called all along the work, and may take a while.
-	Pause()
-	// Hurry ends a pause.
-	Hurry()
-}
-
-// PaceBy lets the steps that follow from records pause, unless somebody waits for the
-// turn to write. It is called before the store is in use.
-func (s *Store) PaceBy(p Pacer) { s.pacer = p }
 
 // Settle implements retention.Store.
 func (s *Store) Settle(ctx context.Context) error { return s.current(ctx) }
@@ -124,28 +123,29 @@ func (s *Store) current(ctx context.Context) error {
 	return nil
 }
 
-// Path is where the database stands.
-func (s *Store) Path() string { return s.path }
+// ping reads the file, which SELECT 1 would not in SQLite.
+var ping = statement{
+	sqlite:    "SELECT count(*) FROM sqlite_schema",
+	sqlserver: "SELECT 1",
+}
 
 // Ping tells whether the database can be read.
 func (s *Store) Ping(ctx context.Context) error {
 	var count int
-	if err := s.readers.GetContext(ctx, &count, pingSQLite); err != nil {
-		return readError(err, "read the database")
-	}
-	return nil
+	return s.db.readFault(s.getRow(ctx, &count, ping), "read the database")
 }
 
-// durability says what the end of a transaction waits for.
-type durability string
-
-const (
-	// synced: the commit is on the disk.
-	synced durability = "FULL"
+// manner says how a write transaction is made.
+type manner struct {
 	// lazy: a power cut may undo it, with everything after it. For what the log
 	// still holds.
-	lazy durability = "NORMAL"
-)
+	lazy bool
+	// paced: it may rest while nobody waits for it.
+	paced bool
+}
+
+// synced is the manner of nearly all writes: a commit is on the disk.
+var synced = manner{}
 
 // update runs fn in one write transaction and returns after its commit. An
 // error of fn is returned as it is and undoes everything, as does a panic. A
@@ -153,129 +153,9 @@ const (
 // mes.ErrDurability where the disk failed: what is on the disk is then unknown to
 // the process, which must end; every later write fails with it too.
 //
-// Writers take turns; ctx bounds the wait for the turn, and a transaction that
-// began is not cut short by it.
-func (s *Store) update(ctx context.Context, kind durability, fn func(*Tx) error) (err error) {
-	if err := s.lockWriter(ctx); err != nil {
-		return err
-	}
-	defer s.unlockWriter()
-	ctx = context.WithoutCancel(ctx)
-	if err := s.writer.begin(ctx, kind); err != nil {
-		return s.writeError(err, "begin a transaction")
-	}
-	committed := false
-	defer func() {
-		if committed {
-			return
-		}
-		// A failed commit may have undone the transaction by itself.
-		if undo := s.writer.rollback(ctx); undo != nil && !noTransaction(undo) {
-			err = errors.Join(err, s.writeError(undo, "undo a transaction"))
-		}
-	}()
-	t := &Tx{store: s, writer: s.writer}
-	if err := fn(t); err != nil {
-		return err
-	}
-	if err := s.writer.commit(ctx); err != nil {
-		return s.commitError(err)
-	}
-	committed = true
-	t.committed()
-	if err := s.checkpoint(ctx); err != nil {
-		return err
-	}
-	return s.checkFile()
-}
-
-// checkpoint copies SQLite's log into the database when it is worth it. Its syncs are
-// the only ones that lazy commits get before a synced one, and after one that failed
-// nothing can be said of them.
-func (s *Store) checkpoint(ctx context.Context) error {
-	if s.writer.written < s.options.CheckpointRows {
-		return nil
-	}
-	// Of anything but a failure of the disk, such as one that is full, the commit
-	// stands all the same, and the next one tries again.
-	if err := s.writer.checkpoint(ctx); isInputOutput(err) {
-		return s.commitError(err)
-	}
-	return nil
-}
-
-// lockWriter waits for the turn to write.
-func (s *Store) lockWriter(ctx context.Context) error {
-	if err := s.takeTurn(ctx); err != nil {
-		return err
-	}
-	switch {
-	case s.poisoned.Load():
-		s.unlockWriter()
-		return mes.Wrap(mes.CodeUnavailable, mes.ErrDurability, "the store stopped after a disk failure")
-	case s.closed.Load():
-		s.unlockWriter()
-		return mes.Errorf(mes.CodeUnavailable, "the store is closed")
-	}
-	return nil
-}
-
-// takeTurn hurries whoever has the turn.
-func (s *Store) takeTurn(ctx context.Context) error {
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	default:
-	}
-	s.waiting.Add(1)
-	defer s.waiting.Add(-1)
-	if s.pacer != nil {
-		s.pacer.Hurry()
-	}
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the store is busy")
-	}
-}
-
-func (s *Store) unlockWriter() { <-s.turn }
-
-// writeError maps the error of a statement or commit of the writer.
-func (s *Store) writeError(err error, doing string) error {
-	var known *mes.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	mapped := databaseError(err, doing)
-	if errors.Is(mapped, mes.ErrDurability) {
-		s.poisoned.Store(true)
-	}
-	return mapped
-}
-
-// commitError maps the error of a commit: whatever input or output failed there,
-// nothing can be said of what is on the disk.
-func (s *Store) commitError(err error) error {
-	if isInputOutput(err) {
-		s.poisoned.Store(true)
-		return durabilityError(err, "commit")
-	}
-	return s.writeError(err, "commit")
-}
-
-// readError maps the error of a query. Readers never sync, so that their
-// failures leave the writer alone.
-func readError(err error, doing string) error {
-	var known *mes.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	if ctxErr := contextError(err); ctxErr != nil {
-		return mes.Wrap(mes.CodeUnavailable, ctxErr, "the query was cut short")
-	}
-	return databaseError(err, doing)
+// A transaction that began is not cut short by ctx.
+func (s *Store) update(ctx context.Context, how manner, fn func(*Tx) error) error {
+	return s.db.update(ctx, how, fn)
 }
 
 func contextError(err error) error {
@@ -287,12 +167,27 @@ func contextError(err error) error {
 	return nil
 }
 
-func durabilityError(err error, doing string) error {
-	return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%s: %w: %w", doing, mes.ErrDurability, err), "the disk failed")
+// isMapped tells whether err needs no mapping.
+func isMapped(err error) bool {
+	var known *mes.Error
+	return err == nil || errors.As(err, &known)
+}
+
+// cutShort is what a query says whose caller is gone.
+func cutShort(cause error) error {
+	return mes.Wrap(mes.CodeUnavailable, cause, "the query was cut short")
 }
 
 // internalError hides a failure that only a person can mend; its cause is for
 // the log.
 func internalError(err error, doing string) error {
 	return mes.Wrap(mes.CodeInternal, fmt.Errorf("%s: %w", doing, err), "the store failed")
+}
+
+// at returns the time that the caller gives, else now.
+func orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
 }

@@ -11,8 +11,8 @@ import (
 	"plantgate/internal/mes"
 )
 
-// timestamp is a time as the database keeps it: microseconds since 1970 in UTC.
-// The zero time is NULL.
+// timestamp is a time in UTC, in microseconds: as a number since 1970 in SQLite, as
+// DATETIME2(6) in SQL Server. The zero time is NULL.
 type timestamp struct{ time.Time }
 
 // Value implements driver.Valuer.
@@ -38,8 +38,10 @@ func (t *timestamp) Scan(src any) error {
 		t.Time = time.Time{}
 	case int64:
 		t.Time = time.UnixMicro(v).UTC()
+	case time.Time:
+		t.Time = v.UTC()
 	default:
-		return fmt.Errorf("a time is microseconds, not %T", src)
+		return fmt.Errorf("a time is not %T", src)
 	}
 	return nil
 }

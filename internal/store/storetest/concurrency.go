@@ -30,7 +30,7 @@ func testParallelOverlap(t *testing.T, s Store) {
 				batch := records[at : at+size]
 				receipts, err := appendRecords(t.Context(), s, Window(time.Now()), batch)
 				if err != nil {
-					t.Error(err)
+					t.Error(mes.WithCauses(err))
 					return
 				}
 				for i, r := range receipts {

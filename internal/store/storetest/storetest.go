@@ -105,7 +105,7 @@ func AppendAt(t testing.TB, s ingest.Store, now time.Time, records ...mes.Record
 	t.Helper()
 	receipts, err := appendRecords(t.Context(), s, Window(now), records)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(mes.WithCauses(err))
 	}
 	return receipts
 }

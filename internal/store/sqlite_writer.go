@@ -19,7 +19,8 @@ type writer struct {
 	prepared map[string]*sqlx.Stmt
 	// bulks are statements of the driver itself.
 	bulks map[string]driver.Stmt
-	kind  durability // of the connection now
+	// lazy is whether commits of the connection don't wait for the disk now.
+	lazy bool
 	// written counts rows since the last checkpoint.
 	written int
 	// pause is called now and then by a transaction that takes long.
@@ -39,7 +40,7 @@ func openWriter(ctx context.Context, dsn string) (*writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &writer{db: db, conn: conn, prepared: map[string]*sqlx.Stmt{}, bulks: map[string]driver.Stmt{}, kind: synced}, nil
+	return &writer{db: db, conn: conn, prepared: map[string]*sqlx.Stmt{}, bulks: map[string]driver.Stmt{}}, nil
 }
 
 func (w *writer) close() error {
@@ -54,19 +55,31 @@ func (w *writer) close() error {
 	return errors.Join(errs...)
 }
 
+var (
+	waitForDisk      = statement{sqlite: "PRAGMA synchronous = FULL"}
+	doNotWaitForDisk = statement{sqlite: "PRAGMA synchronous = NORMAL"}
+	begin            = statement{sqlite: "BEGIN IMMEDIATE"}
+	commit           = statement{sqlite: "COMMIT"}
+	rollback         = statement{sqlite: "ROLLBACK"}
+)
+
 // begin begins a transaction whose commit waits for the disk or not.
-func (w *writer) begin(ctx context.Context, kind durability) error {
-	if kind != w.kind {
-		if err := w.exec(ctx, "PRAGMA synchronous = "+string(kind)); err != nil {
+func (w *writer) begin(ctx context.Context, lazy bool) error {
+	if lazy != w.lazy {
+		kind := waitForDisk
+		if lazy {
+			kind = doNotWaitForDisk
+		}
+		if err := w.exec(ctx, kind); err != nil {
 			return err
 		}
-		w.kind = kind
+		w.lazy = lazy
 	}
-	return w.exec(ctx, "BEGIN IMMEDIATE")
+	return w.exec(ctx, begin)
 }
 
-func (w *writer) commit(ctx context.Context) error   { return w.exec(ctx, "COMMIT") }
-func (w *writer) rollback(ctx context.Context) error { return w.exec(ctx, "ROLLBACK") }
+func (w *writer) commit(ctx context.Context) error   { return w.exec(ctx, commit) }
+func (w *writer) rollback(ctx context.Context) error { return w.exec(ctx, rollback) }
 
 // statement prepares query once for the life of the connection.
 func (w *writer) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
@@ -81,14 +94,14 @@ func (w *writer) statement(ctx context.Context, query string) (*sqlx.Stmt, error
 	return stmt, nil
 }
 
-func (w *writer) exec(ctx context.Context, query string, args ...any) error {
-	_, err := w.execCount(ctx, query, args...)
+func (w *writer) exec(ctx context.Context, s statement, args ...any) error {
+	_, err := w.execCount(ctx, s, args...)
 	return err
 }
 
 // execCount returns the number of rows that the statement changed.
-func (w *writer) execCount(ctx context.Context, query string, args ...any) (int64, error) {
-	stmt, err := w.statement(ctx, query)
+func (w *writer) execCount(ctx context.Context, s statement, args ...any) (int64, error) {
+	stmt, err := w.statement(ctx, s.sqlite)
 	if err != nil {
 		return 0, err
 	}
@@ -101,8 +114,8 @@ func (w *writer) execCount(ctx context.Context, query string, args ...any) (int6
 }
 
 // get reads one row into dest and tells whether there was one.
-func (w *writer) get(ctx context.Context, dest any, query string, args ...any) (bool, error) {
-	stmt, err := w.statement(ctx, query)
+func (w *writer) get(ctx context.Context, dest any, s statement, args ...any) (bool, error) {
+	stmt, err := w.statement(ctx, s.sqlite)
 	if err != nil {
 		return false, err
 	}
@@ -113,17 +126,41 @@ func (w *writer) get(ctx context.Context, dest any, query string, args ...any) (
 	return err == nil, err
 }
 
-func (w *writer) selectAll(ctx context.Context, dest any, query string, args ...any) error {
-	stmt, err := w.statement(ctx, query)
+func (w *writer) selectAll(ctx context.Context, dest any, s statement, args ...any) error {
+	stmt, err := w.statement(ctx, s.sqlite)
 	if err != nil {
 		return err
 	}
 	return stmt.SelectContext(ctx, dest, args...)
 }
 
+// each implements session.
+func (w *writer) each(ctx context.Context, s statement, arguments [][]any) error {
+	for _, args := range arguments {
+		if err := w.exec(ctx, s, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachRow implements session.
+func (w *writer) eachRow(ctx context.Context, s statement, args []any, columns int, yield func([]driver.Value) error) error {
+	stmt, err := w.statement(ctx, s.sqlite)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return eachScanned(rows, columns, yield)
+}
+
 // bulk prepares query once and lets fn run it many times, without what
 // database/sql does for each.
-func (w *writer) bulk(ctx context.Context, query string, fn func(exec func(args []driver.NamedValue) error) error) error {
+func (w *writer) bulk(ctx context.Context, s statement, fn func(exec func(args []driver.NamedValue) error) error) error {
+	query := s.sqlite
 	return w.conn.Raw(func(c any) error {
 		stmt, ok := w.bulks[query]
 		if !ok {

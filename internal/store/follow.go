@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+
+	"plantgate/internal/journal"
+	"plantgate/internal/lease"
+	"plantgate/internal/mes"
+)
+
+// arrivalColumns are those of record, before which the number of the arrival stands.
+const arrivalColumns = `a.position AS arrival, r.unit, r.time, r.sequence_given, r.sequence, r.id, r.position, r.data_type,
+	r.time_origin, r.server_time, r.received_at, r.status, r.status_code, r.message_id, r.snapshot, r.flags, r.origin,
+	r.signals, r.payload`
+
+const arrivedRecords = ` FROM arrival AS a
+	JOIN record AS r ON r.unit = a.unit AND r.time = a.time AND r.sequence_given = a.sequence_given
+		AND r.sequence = a.sequence AND r.id = a.id`
+
+var (
+	arrivalsOfLane = statement{
+		sqlite:    "SELECT " + arrivalColumns + arrivedRecords + " WHERE a.lane = ? ORDER BY a.position LIMIT ?",
+		sqlserver: "SELECT TOP (@p2) " + arrivalColumns + arrivedRecords + " WHERE a.lane = @p1 ORDER BY a.position",
+	}
+	deleteArrivals = statement{
+		sqlite: "DELETE FROM arrival WHERE position = ?",
+		sqlserver: `DELETE a FROM arrival AS a
+			JOIN ` + rowsOf("position BIGINT") + ` ON j.position = a.position`,
+	}
+	newestArrival = portable("SELECT MAX(position) FROM arrival")
+	oldestArrival = portable("SELECT MIN(position) FROM arrival")
+)
+
+// NewestArrival returns the number of the newest record of which something is still to
+// follow; 0 if there is none.
+func (s *Store) NewestArrival(ctx context.Context) (int64, error) {
+	return s.arrival(ctx, newestArrival)
+}
+
+// OldestArrival returns the number of the oldest; 0 if there is none.
+func (s *Store) OldestArrival(ctx context.Context) (int64, error) {
+	return s.arrival(ctx, oldestArrival)
+}
+
+func (s *Store) arrival(ctx context.Context, q statement) (int64, error) {
+	var position sql.NullInt64
+	err := s.lookUpRow(ctx, &position, q)
+	return position.Int64, s.db.readFault(err, "read how much is to follow")
+}
+
+// Follow takes over at most limit arrivals of the lanes: fn brings up to date what
+// follows from them, in one transaction in which every lease is proven. It returns how
+// many they were. It is called by one goroutine at a time.
+func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(*Tx, *journal.Batch) error) (int, error) {
+	n := 0
+	err := s.update(ctx, synced, func(t *Tx) error {
+		b := &journal.Batch{}
+		if err := t.prove(ctx, leases); err != nil {
+			return err
+		}
+		var arrivals [][]any
+		for _, lane := range lanes {
+			taken, err := t.takeArrivals(ctx, b, lane, limit-len(b.Records))
+			if err != nil {
+				return s.db.writeFault(err, "read what is to follow")
+			}
+			arrivals = append(arrivals, taken...)
+		}
+		if n = len(b.Records); n == 0 {
+			return nil
+		}
+		if err := fn(t, b); err != nil {
+			return err
+		}
+		return s.db.writeFault(t.each(ctx, deleteArrivals, arrivals), "note what followed")
+	})
+	if err != nil {
+		s.latest.forget()
+	}
+	return n, err
+}
+
+// takeArrivals adds the records of a lane to the batch, and returns the numbers of
+// their arrivals.
+func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lane, limit int) ([][]any, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	if t.units == nil {
+		t.units = map[unitName]int64{}
+	}
+	var taken [][]any
+	err := t.eachRow(ctx, arrivalsOfLane, []any{int64(lane), int64(limit)}, 1+columnsOfRecord, func(row []driver.Value) error {
+		var r mes.Record
+		if err := t.store.scanRecord(ctx, row[1:], &r); err != nil {
+			return err
+		}
+		t.units[unitName{r.SiteID, r.MachineID}] = integer(row[1+columnUnit])
+		b.Records = append(b.Records, r)
+		taken = append(taken, []any{integer(row[0])})
+		return nil
+	})
+	return taken, err
+}
+
+// NoteSightings is the step that notes when and how the work units of a batch, all of
+// them registered, were heard of.
+func NoteSightings(ctx context.Context, t *Tx, b *journal.Batch) error {
+	var list []sighting
+	for _, u := range b.Units() {
+		s := sightingOf(b, u)
+		s.number = t.units[unitName{u.SiteID, u.MachineID}]
+		list = append(list, s)
+	}
+	return t.store.db.writeFault(t.noteSightings(ctx, list), "note what equipment was heard of")
+}
+
+// ForgetFollowed drops what Follow remembers of newest values. It is called when a
+// lane comes to this server, between two calls of Follow.
+func (s *Store) ForgetFollowed() { s.latest.forget() }

@@ -1,0 +1,277 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/golang-sql/civil"
+	"github.com/jmoiron/sqlx"
+	mssql "github.com/microsoft/go-mssqldb"
+	"github.com/pressly/goose/v3"
+
+	"plantgate/internal/mes"
+	"plantgate/migrations"
+)
+
+// SQLServerOptions are the settings of a database on SQL Server. The zero value of a
+// field means its default.
+type SQLServerOptions struct {
+	// Connections bounds the connections of all pools together; 0 means 16.
+	Connections int
+	// StatementTimeout bounds one transaction, however long its statements would wait;
+	// 0 means 30 s.
+	StatementTimeout time.Duration
+	// RetryFor is how long a transaction is tried again that failed through no fault of
+	// its own; 0 means 5 s.
+	RetryFor time.Duration
+	// Connector, if it is set, connects in place of the DSN: tests look at what goes
+	// through it.
+	Connector driver.Connector
+}
+
+const (
+	sqlServerDriver         = "sqlserver"
+	defaultConnections      = 16
+	defaultStatementTimeout = 30 * time.Second
+	defaultRetryFor         = 5 * time.Second
+	sqlServerLookers        = 4
+	migrationLock           = "plantgate schema"
+	longestMigrationWait    = 5 * time.Minute
+	leastTries              = 4
+	firstRetry              = 20 * time.Millisecond
+	longestRetry            = time.Second
+	connectionsMayLive      = 30 * time.Minute
+	connectionsMayIdle      = 5 * time.Minute
+)
+
+// sqlServerDB is a database on SQL Server, which other servers may use too.
+type sqlServerDB struct {
+	store   *Store
+	options SQLServerOptions
+	writers *sqlx.DB
+	closed  atomic.Bool
+	atWork  sync.WaitGroup
+}
+
+func (s *Store) openSQLServer(dsn string, options Options) error {
+	o := options.SQLServer
+	if o.Connections <= 0 {
+		o.Connections = defaultConnections
+	}
+	if o.StatementTimeout <= 0 {
+		o.StatementTimeout = defaultStatementTimeout
+	}
+	if o.RetryFor <= 0 {
+		o.RetryFor = defaultRetryFor
+	}
+	connector := o.Connector
+	if connector == nil {
+		var err error
+		if connector, err = mssql.NewConnector(dsn); err != nil {
+			return mes.Wrap(mes.CodeInvalid, err, "store.dsn is not a DSN of SQL Server")
+		}
+	}
+	sqlx.BindDriver(sqlServerDriver, sqlx.AT)
+	db := &sqlServerDB{store: s, options: o}
+	s.db = db
+	// Connections are made when they are needed: the database may be away now.
+	pool := func(size int) *sqlx.DB {
+		p := sqlx.NewDb(sql.OpenDB(connector), sqlServerDriver)
+		p.SetMaxOpenConns(size)
+		p.SetMaxIdleConns(size)
+		p.SetConnMaxLifetime(connectionsMayLive)
+		p.SetConnMaxIdleTime(connectionsMayIdle)
+		return p
+	}
+	s.readers = pool(options.Readers)
+	s.lookers = pool(sqlServerLookers)
+	db.writers = pool(max(2, o.Connections-options.Readers-sqlServerLookers))
+	return nil
+}
+
+func (db *sqlServerDB) close() error {
+	db.closed.Store(true)
+	db.atWork.Wait()
+	return db.writers.Close()
+}
+
+// update implements database. A transaction that failed through no fault of its own is
+// made again as a whole, for a while: whatever may have come of it, the same records
+// are not stored twice.
+func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error) error {
+	db.atWork.Add(1)
+	defer db.atWork.Done()
+	if db.closed.Load() {
+		return mes.Errorf(mes.CodeUnavailable, "the store is closed")
+	}
+	work := context.WithoutCancel(ctx)
+	enough := time.Now().Add(db.options.RetryFor)
+	pause := firstRetry
+	for tries := 1; ; tries++ {
+		err := db.try(work, fn)
+		if !mayGoWellLater(err) {
+			return err
+		}
+		wait := pause/2 + rand.N(pause)
+		// One that waited long for another has not tried often yet.
+		if tries >= leastTries && time.Now().Add(wait).After(enough) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return mes.Wrap(mes.CodeUnavailable, ctx.Err(), "the store is busy")
+		}
+		pause = min(2*pause, longestRetry)
+	}
+}
+
+// try makes one transaction.
+func (db *sqlServerDB) try(ctx context.Context, fn func(*Tx) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
+	defer cancel()
+	tx, err := db.writers.BeginTxx(ctx, nil)
+	if err != nil {
+		return db.writeFault(err, "begin a transaction")
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			// What the server has undone already can't be undone again.
+			_ = tx.Rollback()
+		}
+	}()
+	t := &Tx{store: db.store, session: &sqlServerSession{tx: tx, ctx: ctx}}
+	if err := fn(t); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return db.writeFault(err, "commit")
+	}
+	committed = true
+	t.committed()
+	return nil
+}
+
+func (db *sqlServerDB) text(s statement) string { return s.sqlserver }
+
+// bind gives every value the type of its column: any other would keep SQL Server from
+// using an index.
+func (db *sqlServerDB) bind(args []any) []any {
+	bound := make([]any, len(args))
+	for i, a := range args {
+		bound[i] = bindSQLServer(a)
+	}
+	return bound
+}
+
+func bindSQLServer(a any) any {
+	switch v := a.(type) {
+	case timestamp:
+		if v.IsZero() {
+			return mssql.NullDateTime{}
+		}
+		return civil.DateTimeOf(v.UTC().Truncate(time.Microsecond))
+	case uuid:
+		if mes.ID(v).IsZero() {
+			return []byte(nil)
+		}
+		return v[:]
+	case driver.Valuer:
+		if value, err := v.Value(); err == nil {
+			return value
+		}
+	}
+	return a
+}
+
+func (db *sqlServerDB) at(t time.Time) driver.Value { return timestamp{t} }
+
+// Some servers can't keep U+0000. What stands for it is a control character that means
+// just that, and so has to be told from itself.
+var (
+	withoutNUL = strings.NewReplacer("\x1a", "\x1aa", "\x00", "\x1a0")
+	withNUL    = strings.NewReplacer("\x1aa", "\x1a", "\x1a0", "\x00")
+)
+
+func (db *sqlServerDB) sent(text string) string { return withoutNUL.Replace(text) }
+
+func (db *sqlServerDB) meant(kept string) string { return withNUL.Replace(kept) }
+
+func (db *sqlServerDB) page(n int) string {
+	return " OFFSET 0 ROWS FETCH NEXT " + strconv.Itoa(n) + " ROWS ONLY"
+}
+
+// beyond spells out what T-SQL has no comparison of rows for. The first column is
+// bounded by itself as well, so that an index is entered there.
+func (db *sqlServerDB) beyond(columns []string, comparison string, args []any) (string, []any) {
+	var b strings.Builder
+	bound := []any{args[0]}
+	b.WriteString(columns[0] + " " + comparison + "= ? AND (")
+	for i, column := range columns {
+		if i > 0 {
+			b.WriteString(" OR ")
+		}
+		for j := range i {
+			b.WriteString(columns[j] + " = ? AND ")
+			bound = append(bound, args[j])
+		}
+		b.WriteString(column + " " + comparison + " ?")
+		bound = append(bound, args[i])
+	}
+	b.WriteString(")")
+	return b.String(), bound
+}
+
+// migrate takes a lock that other servers respect: of ten that start at once, one
+// makes the steps and the others find them made.
+func (db *sqlServerDB) migrate(ctx context.Context, fn func(migrator) error) error {
+	steps, err := fs.Sub(migrations.SQLServer, "sqlserver")
+	if err != nil {
+		return fmt.Errorf("store: read the embedded migrations: %w", err)
+	}
+	conn, err := db.writers.Connx(ctx)
+	if err != nil {
+		return db.writeFault(err, "connect to migrate")
+	}
+	defer func() { _ = conn.Close() }()
+	if err := lockSchema(ctx, conn); err != nil {
+		return db.writeFault(err, "wait for the schema")
+	}
+	err = fn(migrator{goose.DialectMSSQL, db.writers.DB, steps})
+	_, unlockErr := conn.ExecContext(context.WithoutCancel(ctx), unlockSchema, migrationLock)
+	if err == nil && unlockErr != nil {
+		err = db.writeFault(unlockErr, "let go of the schema")
+	}
+	return err
+}
+
+const (
+	takeSchema = `DECLARE @outcome INT;
+		EXEC @outcome = sp_getapplock @Resource = @p1, @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = @p2;
+		SELECT @outcome`
+	unlockSchema = "EXEC sp_releaseapplock @Resource = @p1, @LockOwner = 'Session'"
+)
+
+var errSchemaLocked = errors.New("another server has been changing the schema for minutes")
+
+func lockSchema(ctx context.Context, conn *sqlx.Conn) error {
+	var outcome int
+	if err := conn.GetContext(ctx, &outcome, takeSchema, migrationLock, longestMigrationWait.Milliseconds()); err != nil {
+		return err
+	}
+	if outcome < 0 {
+		return errSchemaLocked
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+
+	mssql "github.com/microsoft/go-mssqldb"
+
+	"plantgate/internal/mes"
+)
+
+// The numbers of SQL Server's errors that plantgate tells apart.
+const (
+	errorDuplicateKey      = 2627
+	errorDuplicateIndexKey = 2601
+	errorDeadlock          = 1205
+	errorSnapshotConflict  = 3960
+	errorLockTimeout       = 1222
+	errorTextTooLong       = 2628
+	errorTextTooLongOld    = 8152
+	errorNoDatabase        = 4060
+	errorNoSuchDatabase    = 911
+	errorLoginFailed       = 18456
+	errorLostRace          = 51000 // thrown by a statement of our own
+)
+
+// isTransient tells whether a server that says so will answer again by itself: it is
+// starting, failing over, or has too much to do (SQL Server, RDS and Azure).
+func isTransient(number int32) bool {
+	switch number {
+	case 64, 233, 4221, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920:
+		return true
+	default:
+		return false
+	}
+}
+
+// errAgain marks an error after which the same transaction, made again, may go well.
+var errAgain = errors.New("the transaction may be made again")
+
+// mayGoWellLater tells whether the transaction is to be made again.
+func mayGoWellLater(err error) bool { return errors.Is(err, errAgain) }
+
+// readFault implements database.
+func (db *sqlServerDB) readFault(err error, doing string) error {
+	if isMapped(err) {
+		return err
+	}
+	if cause := contextError(err); cause != nil {
+		return cutShort(cause)
+	}
+	return sqlServerFault(err, doing)
+}
+
+// writeFault implements database. A commit whose answer is lost is made again: it is
+// either there, and finds its own records, or is not.
+func (db *sqlServerDB) writeFault(err error, doing string) error {
+	if isMapped(err) {
+		return err
+	}
+	return sqlServerFault(err, doing)
+}
+
+func sqlServerFault(err error, doing string) error {
+	cause := fmt.Errorf("%s: %w", doing, err)
+	again := fmt.Errorf("%w: %w", errAgain, cause)
+	var failure mssql.Error
+	if !errors.As(err, &failure) {
+		if isConnectionFailure(err) {
+			return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, again), "the database can't be reached")
+		}
+		return internalError(err, doing)
+	}
+	switch number := failure.Number; {
+	case number == errorDeadlock, number == errorSnapshotConflict, number == errorLockTimeout,
+		number == errorDuplicateKey, number == errorDuplicateIndexKey, number == errorLostRace:
+		return mes.Wrap(mes.CodeUnavailable, again, "the store is busy")
+	case isTransient(number), number == errorNoDatabase, number == errorNoSuchDatabase:
+		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, again), "the database can't be reached")
+	case number == errorLoginFailed:
+		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, cause), "the database refuses the login")
+	case number == errorTextTooLong, number == errorTextTooLongOld:
+		return mes.Wrap(mes.CodeInternal, cause, "the store can't hold a text that long")
+	default:
+		return internalError(err, doing)
+	}
+}
+
+// isConnectionFailure tells whether the connection failed rather than a statement.
+func isConnectionFailure(err error) bool {
+	var network net.Error
+	var stream mssql.StreamError
+	var reset mssql.RetryableError
+	var server mssql.ServerError
+	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) || errors.As(err, &stream) ||
+		errors.As(err, &reset) || errors.As(err, &server) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, net.ErrClosed)
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// sqlServerSession implements session. Its statements end with the transaction's time,
+// whatever the caller's context says.
+type sqlServerSession struct {
+	tx  *sqlx.Tx
+	ctx context.Context // of the transaction
+}
+
+func (s *sqlServerSession) exec(ctx context.Context, st statement, args ...any) error {
+	_, err := s.execCount(ctx, st, args...)
+	return err
+}
+
+func (s *sqlServerSession) execCount(_ context.Context, st statement, args ...any) (int64, error) {
+	result, err := s.tx.ExecContext(s.ctx, st.sqlserver, bindAll(args)...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (s *sqlServerSession) get(_ context.Context, dest any, st statement, args ...any) (bool, error) {
+	err := s.tx.GetContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *sqlServerSession) selectAll(_ context.Context, dest any, st statement, args ...any) error {
+	return s.tx.SelectContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
+}
+
+// bulk gathers the rows: it is one round trip, however many there are.
+func (s *sqlServerSession) bulk(ctx context.Context, st statement, fn func(exec func(row []driver.NamedValue) error) error) error {
+	var rows [][]any
+	err := fn(func(row []driver.NamedValue) error {
+		values := make([]any, len(row))
+		for i := range row {
+			values[i] = row[i].Value
+		}
+		rows = append(rows, values)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.each(ctx, st, rows)
+}
+
+func bindAll(args []any) []any {
+	bound := make([]any, len(args))
+	for i, a := range args {
+		bound[i] = bindSQLServer(a)
+	}
+	return bound
+}
+
+// each implements session, in one round trip.
+func (s *sqlServerSession) each(_ context.Context, st statement, arguments [][]any) error {
+	if len(arguments) == 0 {
+		return nil
+	}
+	args, err := sentRows(arguments)
+	if err != nil {
+		return err
+	}
+	_, err = s.tx.ExecContext(s.ctx, st.sqlserver, args...)
+	return err
+}
+
+// selectBulk reads into dest, a slice, what a statement has for any of the rows.
+func (s *sqlServerSession) selectBulk(dest any, st statement, rows [][]any) error {
+	args, err := sentRows(rows)
+	if err != nil {
+		return err
+	}
+	return s.tx.SelectContext(s.ctx, dest, st.sqlserver, args...)
+}
+
+func (s *sqlServerSession) eachRow(_ context.Context, st statement, args []any, columns int, yield func([]driver.Value) error) error {
+	rows, err := s.tx.QueryContext(s.ctx, st.sqlserver, bindAll(args)...)
+	if err != nil {
+		return err
+	}
+	return eachScanned(rows, columns, yield)
+}
