@@ -256,7 +256,7 @@ func Default() Config {
 			MaxRecord:    256 << 10,
 			MaxBatch:     10_000,
 			MaxDepth:     32,
-			Queue:        20_000,
+			Queue:        50_000,
 			QueueBytes:   64 << 20,
 		},
 		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 1 << 20, MaxClients: 1000}},
