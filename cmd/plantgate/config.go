@@ -22,7 +22,7 @@ func (c *configCheckCmd) Run(e *env) error {
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "the configuration is right: %d MQTT and %d OPC UA connections, own broker %s, store %s\n",
-		len(cfg.MQTT.Connections), len(cfg.OPCUA.Connections), onOff(cfg.MQTT.Broker.Enabled), cfg.Store.DSN)
+		len(cfg.MQTT.Connections), len(cfg.OPCUA.Connections), onOff(cfg.MQTT.Broker.Enabled), cfg.Store.RedactedDSN())
 	return err
 }
 

@@ -25,7 +25,12 @@ func (f configFlag) withKeys(e *env, mustExist bool, fn func(*auth.Service) erro
 	if err != nil {
 		return err
 	}
-	_, err = s.MigrateUp(e.ctx)
+	// An embedded store may be new; the schema of a shared one is made with care.
+	if s.IsEmbedded() {
+		_, err = s.MigrateUp(e.ctx)
+	} else {
+		err = s.CheckSchema(e.ctx)
+	}
 	if err == nil {
 		var keys *auth.Service
 		if keys, err = auth.New(s, auth.Options{}); err == nil {

@@ -14,6 +14,7 @@ import (
 type migrateCmd struct {
 	Up     migrateUpCmd     `cmd:"" help:"Make every step that is missing."`
 	Status migrateStatusCmd `cmd:"" help:"List the steps and when they were made."`
+	Down   migrateDownCmd   `cmd:"" help:"Take the newest step back; what it holds is lost."`
 }
 
 // openStore opens the configured store as it is. Where mustExist is set it makes
@@ -27,7 +28,7 @@ func (f configFlag) openStore(e *env, mustExist bool) (*store.Store, error) {
 }
 
 func openStore(e *env, cfg config.Config, mustExist bool) (*store.Store, error) {
-	return store.Open(e.ctx, cfg.Store.DSN, store.Options{Readers: 1, MustExist: mustExist})
+	return app.OpenStore(e.ctx, cfg, mustExist)
 }
 
 type migrateUpCmd struct {
@@ -50,6 +51,29 @@ func (c *migrateUpCmd) Run(e *env) error {
 	}
 	fmt.Fprintln(e.stdout, "the schema is up to date")
 	return nil
+}
+
+type migrateDownCmd struct {
+	configFlag
+	Yes bool `help:"Do it, although data are lost."`
+}
+
+// Run takes one step of the schema back.
+func (c *migrateDownCmd) Run(e *env) error {
+	if !c.Yes {
+		return mes.Errorf(mes.CodeInvalid, "what the newest step holds would be lost, records too: stop every server, make a copy, and say --yes")
+	}
+	s, err := c.openStore(e, true)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	undone, err := s.MigrateDown(e.ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "taken back: %05d  %s\n", undone.Version, undone.Name)
+	return err
 }
 
 type migrateStatusCmd struct {

@@ -24,14 +24,13 @@ import (
 	"plantgate/internal/opcua"
 	"plantgate/internal/retention"
 	"plantgate/internal/series"
-	"plantgate/internal/store"
 )
 
 // App is a server whose listeners are open. It does its work in Run.
 type App struct {
 	cfg     config.Config
 	log     *slog.Logger
-	storage *Storage
+	storage database
 	ingest  *ingest.Service
 	rollup  *series.Rollup
 	decoder *ingest.JSONDecoder
@@ -61,13 +60,13 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 			err = errors.Join(err, a.abandon())
 		}
 	}()
-	if a.storage, err = openStorage(ctx, cfg, log); err != nil {
+	if a.storage, err = openDatabase(ctx, cfg, log); err != nil {
 		return nil, err
 	}
 	if err := a.openIngest(); err != nil {
 		return nil, err
 	}
-	a.rollup = series.NewRollup(a.storage, series.RollupOptions{Logger: log})
+	a.rollup = series.NewRollup(a.storage.storeOf(), series.RollupOptions{Logger: log})
 	if err := a.openFloor(); err != nil {
 		return nil, err
 	}
@@ -92,7 +91,7 @@ func openStorage(ctx context.Context, cfg config.Config, log *slog.Logger) (*Sto
 
 func storageOptions(cfg config.Config, log *slog.Logger) StorageOptions {
 	return StorageOptions{
-		Store:     store.Options{Readers: cfg.Store.Readers},
+		Store:     storeOptions(cfg),
 		LogFolder: cfg.Store.Log.Folder, MaxPending: int64(cfg.Store.Log.MaxRecords), MaxLogBytes: int64(cfg.Store.Log.MaxBytes),
 		DedupeWindow: cfg.Data.DedupeWindow, Apply: apply.Options{MaxDelay: cfg.Store.Log.Delay}, Logger: log,
 	}
@@ -121,7 +120,7 @@ func (a *App) openIngest() error {
 	}
 	d := a.cfg.Data
 	a.decoder = ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
-	a.ingest = ingest.New(a.storage.Journal, a.decoder, ingest.Options{
+	a.ingest = ingest.New(a.storage.intake(), a.decoder, ingest.Options{
 		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
 		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
 		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
@@ -158,7 +157,7 @@ func (a *App) openFloor() error {
 }
 
 func (a *App) openHTTP(version string) error {
-	keys, err := auth.New(a.storage, auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
+	keys, err := auth.New(a.storage.storeOf(), auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
 	if err != nil {
 		return err
 	}
@@ -167,10 +166,10 @@ func (a *App) openHTTP(version string) error {
 		return fmt.Errorf("certificate: %w", err)
 	}
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
-	registry := newRegistry(a.ingest, a.storage, a.statuses)
+	registry := newRegistry(a.ingest, a.storage.collector(), a.statuses)
 	handler, err := api.New(api.Deps{
 		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
-		Store: a.storage.Store, Series: series.NewReader(a.storage),
+		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),
 		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
@@ -213,13 +212,13 @@ func (a *App) Run(ctx context.Context) error {
 		written <- a.ingest.Run(writing)
 		closeDoors()
 	}()
-	a.log.Info("plantgate serves", "url", a.URL(), "ca_file", a.caFile, "store", "sqlite", "connections", len(a.adapters))
+	a.log.Info("plantgate serves", "url", a.URL(), "ca_file", a.caFile, "store", a.storage.kind(), "connections", len(a.adapters))
 
 	applying, stopApplying := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopApplying()
 	applied := make(chan error, 1)
 	go func() {
-		applied <- a.storage.Runner.Run(applying)
+		applied <- a.storage.Run(applying)
 		closeDoors()
 	}()
 
@@ -263,9 +262,12 @@ func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
 	if a.metrics != nil {
 		run(a.metrics.run)
 	}
-	run(a.rollup.Run)
+	alone := func(task string, fn func(context.Context) error) {
+		run(func(ctx context.Context) error { return a.storage.alone(ctx, task, fn) })
+	}
+	alone(taskRollups, a.rollup.Run)
 	if keep := a.cfg.Data.Retention; keep > 0 {
-		run(retention.New(a.storage, retention.Options{Keep: keep, Logger: a.log}).Run)
+		alone(taskRetention, retention.New(a.storage.storeOf(), retention.Options{Keep: keep, Logger: a.log}).Run)
 	}
 	run(func(ctx context.Context) error { return a.server.Run(ctx, a.listener) })
 	parts.Wait()

@@ -17,12 +17,12 @@ import (
 
 // newRegistry gathers the figures of the process, of ingest and of the
 // connections to the floor. The HTTP interface adds its own.
-func newRegistry(service *ingest.Service, storage *Storage, statuses func() []mes.AdapterStatus) *prometheus.Registry {
+func newRegistry(service *ingest.Service, storage prometheus.Collector, statuses func() []mes.AdapterStatus) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&ingestCollector{service}, &storageCollector{storage}, &adapterCollector{statuses},
+		&ingestCollector{service}, storage, &adapterCollector{statuses},
 	)
 	return r
 }
@@ -42,6 +42,7 @@ var (
 	appliedDesc   = desc("apply_records_total", "Records that were taken over from the log.")
 	applyTimeDesc = desc("apply_seconds_total", "Time spent in those steps.")
 	lagDesc       = desc("apply_lag_records", "Records that are in the log and not taken over yet.")
+	leasesDesc    = desc("lanes_held", "Leases of lanes of machines, and of being there, that this server has.")
 	logBytesDesc  = desc("log_bytes", "Bytes that the log keeps.")
 
 	stateDesc      = desc("connection_state", "1 for the state that the connection is in.", "door", "connection", "state")
@@ -86,6 +87,22 @@ func (c *storageCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(applyTimeDesc, prometheus.CounterValue, s.Time.Seconds())
 	ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(s.Pending))
 	ch <- prometheus.MustNewConstMetric(logBytesDesc, prometheus.GaugeValue, float64(c.storage.LogSize()))
+}
+
+type sharedCollector struct{ shared *Shared }
+
+func (c *sharedCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- stepsDesc
+	ch <- appliedDesc
+	ch <- leasesDesc
+}
+
+func (c *sharedCollector) Collect(ch chan<- prometheus.Metric) {
+	steps, records := c.shared.follower.Stats()
+	ch <- prometheus.MustNewConstMetric(stepsDesc, prometheus.CounterValue, float64(steps))
+	ch <- prometheus.MustNewConstMetric(appliedDesc, prometheus.CounterValue, float64(records))
+	held, _ := c.shared.lanes.Held()
+	ch <- prometheus.MustNewConstMetric(leasesDesc, prometheus.GaugeValue, float64(len(held)))
 }
 
 type adapterCollector struct{ statuses func() []mes.AdapterStatus }

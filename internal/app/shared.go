@@ -4,10 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"plantgate/internal/apply"
 	"plantgate/internal/follow"
+	"plantgate/internal/ingest"
 	"plantgate/internal/lease"
+	"plantgate/internal/mes"
 	"plantgate/internal/store"
 )
 
@@ -17,6 +21,8 @@ type SharedOptions struct {
 	// Server is the name of this server among those that share the database. It is
 	// required, and no other has it.
 	Server string
+	// Sites are put into the database once its schema is right.
+	Sites  []mes.Equipment
 	Follow follow.Options
 	Lease  lease.Options
 	Logger *slog.Logger
@@ -30,6 +36,15 @@ type Shared struct {
 	Intake   store.Intake
 	follower *follow.Follower[*store.Tx]
 	lanes    *lease.Keeper
+	tasks    *lease.Keeper
+	sites    []mes.Equipment
+	log      *slog.Logger
+
+	// usable is set once the schema was found to be this program's.
+	usable  atomic.Bool
+	mu      sync.Mutex // guards what follows
+	checked time.Time
+	unfit   error
 }
 
 // followingSteps is everything that follows from records that are stored, in the order
@@ -43,6 +58,7 @@ func followingSteps() []apply.Step[*store.Tx] {
 }
 
 // NewShared returns what a server does with a shared database while Run is under way.
+// The database may be away.
 func NewShared(s *store.Store, o SharedOptions) *Shared {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -57,18 +73,86 @@ func NewShared(s *store.Store, o SharedOptions) *Shared {
 	for lane := range names {
 		names[lane] = follow.LaneName(lane)
 	}
-	shared := &Shared{Store: s, Intake: s.Intake(), lanes: lease.New(s, "lane", o.Server, names, o.Lease)}
+	shared := &Shared{
+		Store: s, Intake: s.Intake(), sites: o.Sites, log: o.Logger,
+		lanes: lease.New(s, "lane", o.Server, names, o.Lease),
+		tasks: lease.New(s, "task", o.Server, []string{taskRollups, taskRetention}, o.Lease),
+	}
+	s.ProveRollups(func() (lease.Lease, bool) {
+		held, _ := shared.tasks.Held()
+		l, ok := held[taskRollups]
+		return l, ok
+	})
 	shared.follower = follow.New(s, shared.lanes, followingSteps(), o.Follow)
-	s.ReadAfter(shared.follower.Settle)
+	s.ReadAfter(func(ctx context.Context) error {
+		if err := shared.check(ctx); err != nil {
+			return err
+		}
+		return shared.follower.Settle(ctx)
+	})
 	return shared
 }
 
-// Run keeps leases and follows records until ctx ends.
+// Update implements ingest.Store.
+func (s *Shared) Update(ctx context.Context, fn func(ingest.Tx) error) error {
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	if err := s.Intake.Update(ctx, fn); err != nil {
+		return err
+	}
+	s.follower.Wake()
+	return nil
+}
+
+// Room implements ingest.Store.
+func (s *Shared) Room() <-chan struct{} { return s.Intake.Room() }
+
+// betweenChecks is how often a schema that is not right is looked at again.
+const betweenChecks = 2 * time.Second
+
+// check fails unless the schema is this program's: what is read or written by another
+// might be taken for something that it is not. Once it is right it is not looked at
+// again.
+func (s *Shared) check(ctx context.Context) error {
+	if s.usable.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.usable.Load() {
+		return nil
+	}
+	if time.Since(s.checked) < betweenChecks {
+		return s.unfit
+	}
+	err := s.CheckSchema(ctx)
+	if err == nil {
+		err = s.PutSites(ctx, s.sites)
+	}
+	if mes.ErrorCode(err) == mes.CodePrecondition {
+		s.log.Error("the database can't be used", slog.Any("error", err))
+		err = mes.Wrap(mes.CodeUnavailable, err, "the schema of the database is not the one of this program")
+	}
+	s.checked, s.unfit = time.Now(), err
+	s.usable.Store(err == nil)
+	return err
+}
+
+// Run keeps leases and follows records until ctx ends, once the schema is right.
 func (s *Shared) Run(ctx context.Context) error {
+	for s.check(ctx) != nil {
+		select {
+		case <-time.After(betweenChecks):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.lanes.Run(keeping) })
+	keeper.Go(func() { s.tasks.Run(keeping) })
 	err := s.follower.Run(ctx)
 	stopKeeping() // what is held is given back once nothing is written any more
 	keeper.Wait()

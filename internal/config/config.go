@@ -60,9 +60,13 @@ type Auth struct {
 type Store struct {
 	DSN     string `koanf:"dsn"`
 	DSNFile string `koanf:"dsn_file"`
+	// Password takes the place of one in the DSN.
+	Password     string `koanf:"password"`
+	PasswordFile string `koanf:"password_file"`
 	// Readers is the size of the pool of read connections.
-	Readers int      `koanf:"readers"`
-	Log     StoreLog `koanf:"log"`
+	Readers   int       `koanf:"readers"`
+	Log       StoreLog  `koanf:"log"`
+	SQLServer SQLServer `koanf:"sqlserver"`
 }
 
 // StoreLog is the log of arrivals before the database. The zero value of a field
@@ -245,9 +249,11 @@ func Default() Config {
 			StopTimeout: 15 * time.Second,
 			MaxBody:     16 << 20,
 		},
-		Store: Store{DSN: "sqlite:data/plantgate.db", Readers: 4, Log: StoreLog{
-			MaxRecords: 1_500_000, MaxBytes: 1 << 30, Delay: 2 * time.Second,
-		}},
+		Store: Store{
+			DSN: "sqlite:data/plantgate.db", Readers: 4,
+			Log:       StoreLog{MaxRecords: 1_500_000, MaxBytes: 1 << 30, Delay: 2 * time.Second},
+			SQLServer: SQLServer{Connections: 16},
+		},
 		Site:      Site{ID: "main", TimeZone: "UTC"},
 		Equipment: Equipment{Unknown: UnknownRegister},
 		Data: Data{

@@ -68,8 +68,11 @@ func (a Auth) validate() Faults {
 
 func (c *Config) validateStore() Faults {
 	f := atLeast("store.readers", c.Store.Readers, 1)
-	if !strings.HasPrefix(c.Store.DSN, "sqlite:") || c.Store.DSN == "sqlite:" {
-		f = append(f, Fault{"store.dsn", "must be sqlite:PATH"})
+	switch {
+	case c.Store.IsSQLServer():
+		f = append(f, c.Store.validateSQLServer()...)
+	case !strings.HasPrefix(c.Store.DSN, "sqlite:") || c.Store.DSN == "sqlite:":
+		f = append(f, Fault{"store.dsn", "must be sqlite:PATH or sqlserver://user@host:1433?database=NAME"})
 	}
 	f = append(f, atLeast("store.log.max_records", c.Store.Log.MaxRecords, 1)...)
 	f = append(f, atLeast("store.log.max_bytes", c.Store.Log.MaxBytes, 1<<20)...)
@@ -130,6 +133,7 @@ func (c *Config) readSecrets() Faults {
 	}
 	read("auth.bootstrap_key_file", c.Auth.BootstrapKeyFile, &c.Auth.BootstrapKey)
 	read("store.dsn_file", c.Store.DSNFile, &c.Store.DSN)
+	read("store.password_file", c.Store.PasswordFile, &c.Store.Password)
 	var unused string
 	for i, u := range c.MQTT.Broker.Users {
 		read(fmt.Sprintf("mqtt.broker.users[%d].password_file", i), u.PasswordFile, &unused)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"plantgate/internal/apply"
@@ -75,6 +76,8 @@ type Follower[T any] struct {
 	// epochs are those of the lanes that were followed last.
 	epochs map[int]int64
 	wake   chan struct{} // has a token when there may be something to follow
+	// taken and transactions count what was followed.
+	taken, transactions atomic.Int64
 }
 
 // New returns a follower; lanes are named in the leases by LaneName.
@@ -166,9 +169,19 @@ func (f *Follower[T]) step(ctx context.Context) (int, error) {
 	// change hands don't wait for each other.
 	slices.SortFunc(leases, func(a, b lease.Lease) int { return strings.Compare(a.Name, b.Name) })
 	lanes := slices.Sorted(maps.Keys(epochs))
-	return f.store.Follow(ctx, lanes, leases, f.opts.Step, func(tx T, b *journal.Batch) error {
+	n, err := f.store.Follow(ctx, lanes, leases, f.opts.Step, func(tx T, b *journal.Batch) error {
 		return apply.All(ctx, f.steps, tx, b)
 	})
+	if err == nil && n > 0 {
+		f.transactions.Add(1)
+		f.taken.Add(int64(n))
+	}
+	return n, err
+}
+
+// Stats counts the transactions in which records were followed, and the records.
+func (f *Follower[T]) Stats() (transactions, records int64) {
+	return f.transactions.Load(), f.taken.Load()
 }
 
 // Settle returns once everything has followed from what was committed when it was

@@ -105,6 +105,46 @@ func (k *Keeper) set(change func(held map[string]Lease)) {
 	}
 }
 
+// While runs fn as long as this server has a lease, again and again, until ctx ends or
+// fn fails. The context of fn ends with the lease.
+func (k *Keeper) While(ctx context.Context, name string, fn func(context.Context) error) error {
+	for {
+		held, changed := k.Held()
+		l, ok := held[name]
+		if !ok {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		if err := k.during(ctx, name, l, fn); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// during runs fn until the lease goes.
+func (k *Keeper) during(ctx context.Context, name string, l Lease, fn func(context.Context) error) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- fn(working) }()
+	for {
+		held, changed := k.Held()
+		if now, ok := held[name]; !ok || now.Epoch != l.Epoch {
+			stop()
+			return <-ended
+		}
+		select {
+		case <-changed:
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
 // tend renews what is held, and evens out how much that is.
 func (k *Keeper) tend(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, k.opts.Keep)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"plantgate/internal/journal"
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/series"
 )
@@ -60,8 +61,23 @@ func (s *Store) DueMarks(ctx context.Context, after series.Mark, before time.Tim
 // UpdateRollups implements series.RollupStore.
 func (s *Store) UpdateRollups(ctx context.Context, fn func(series.RollupTx) error) error {
 	// What a power cut undoes is due again.
-	return s.update(ctx, manner{lazy: true}, func(t *Tx) error { return fn(&rollupTx{Tx: t}) })
+	return s.update(ctx, manner{lazy: true}, func(t *Tx) error {
+		if s.rollupLease != nil {
+			l, held := s.rollupLease()
+			if !held {
+				return mes.Wrap(mes.CodeUnavailable, mes.ErrLeaseLost, "another server has taken over")
+			}
+			if err := t.prove(ctx, []lease.Lease{l}); err != nil {
+				return err
+			}
+		}
+		return fn(&rollupTx{Tx: t})
+	})
 }
+
+// ProveRollups makes every change of roll-ups prove a lease: two that change parts of one
+// block at once would undo each other. It is called before the store is in use.
+func (s *Store) ProveRollups(held func() (lease.Lease, bool)) { s.rollupLease = held }
 
 // rollupTx implements series.RollupTx. It remembers the work unit that it had
 // last: a transaction is about one.

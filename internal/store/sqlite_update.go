@@ -23,6 +23,12 @@ func (s *Store) PaceBy(p Pacer) {
 	}
 }
 
+// IsEmbedded tells whether the database belongs to this program alone.
+func (s *Store) IsEmbedded() bool {
+	_, embedded := s.db.(*sqliteDB)
+	return embedded
+}
+
 // Path is where an embedded database stands; "" for one that is elsewhere.
 func (s *Store) Path() string {
 	if db, ok := s.db.(*sqliteDB); ok {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 )
 
@@ -36,6 +37,8 @@ type Store struct {
 	// barrier holds reads back until they miss nothing, see ReadAfter.
 	barrier atomic.Pointer[func(context.Context) error]
 	closed  atomic.Bool
+	// rollupLease is what changes of roll-ups prove, see ProveRollups.
+	rollupLease func() (lease.Lease, bool)
 }
 
 // Options are settings that have a usable zero value.

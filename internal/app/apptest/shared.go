@@ -21,14 +21,6 @@ type Shared struct {
 // Ensure that it is what ingest needs.
 var _ ingest.Store = Shared{}
 
-// Update implements ingest.Store.
-func (s Shared) Update(ctx context.Context, fn func(ingest.Tx) error) error {
-	return s.Intake.Update(ctx, fn)
-}
-
-// Room implements ingest.Store.
-func (s Shared) Room() <-chan struct{} { return s.Intake.Room() }
-
 // OpenShared brings the schema of a database up to date, and follows what is committed
 // to it until the end of the test, when it closes it.
 func OpenShared(t testing.TB, s *store.Store, o app.SharedOptions) Shared {
