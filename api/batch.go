@@ -25,7 +25,7 @@ type batchItem struct {
 	Index int `json:"index" example:"0" validate:"required"`
 	// HTTP status that this record alone would have got.
 	StatusCode int    `json:"status_code" example:"201" validate:"required"`
-	Status     string `json:"status" enums:"created,duplicate,quarantined,rejected" example:"created" validate:"required"`
+	Status     string `json:"status" enums:"created,duplicate,accepted,quarantined,rejected" example:"created" validate:"required"`
 	// Id of the record, or of the quarantined item.
 	ID string `json:"id,omitempty" example:"019aab1c-7d20-8c11-9e02-3f5a6b7c8d9e" format:"uuid"`
 	// Why it was not accepted.
@@ -36,6 +36,7 @@ type batchItem struct {
 type batchSummary struct {
 	Created     int `json:"created" example:"1" validate:"required"`
 	Duplicate   int `json:"duplicate" example:"0" validate:"required"`
+	Accepted    int `json:"accepted" example:"0" validate:"required"`
 	Quarantined int `json:"quarantined" example:"0" validate:"required"`
 	Rejected    int `json:"rejected" example:"0" validate:"required"`
 } //	@name	BatchSummary
@@ -100,6 +101,8 @@ func (a *API) answerBatch(c echo.Context, receipts []mes.Receipt) error {
 		status = http.StatusCreated
 	case summary.Duplicate:
 		status = http.StatusOK
+	case summary.Accepted:
+		status = http.StatusAccepted
 	}
 	return sendBatch(c, status, receipts)
 }
@@ -172,6 +175,8 @@ func summaryOf(receipts []mes.Receipt) batchSummary {
 			s.Created++
 		case mes.ReceiptDuplicate:
 			s.Duplicate++
+		case mes.ReceiptAccepted:
+			s.Accepted++
 		case mes.ReceiptQuarantined:
 			s.Quarantined++
 		case mes.ReceiptRejected:
@@ -184,6 +189,7 @@ func summaryOf(receipts []mes.Receipt) batchSummary {
 func (s batchSummary) append(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `{"created":`...), int64(s.Created), 10)
 	b = strconv.AppendInt(append(b, `,"duplicate":`...), int64(s.Duplicate), 10)
+	b = strconv.AppendInt(append(b, `,"accepted":`...), int64(s.Accepted), 10)
 	b = strconv.AppendInt(append(b, `,"quarantined":`...), int64(s.Quarantined), 10)
 	b = strconv.AppendInt(append(b, `,"rejected":`...), int64(s.Rejected), 10)
 	return append(b, '}')

@@ -27,8 +27,9 @@ const ndjson = "application/x-ndjson"
 // stored is the answer to a single record.
 type stored struct {
 	ID string `json:"id" example:"019aab1c-7d20-8c11-9e02-3f5a6b7c8d9e" format:"uuid" validate:"required"`
-	// created, or duplicate where the record was there already.
-	Status    string `json:"status" enums:"created,duplicate" example:"created" validate:"required"`
+	// created, or duplicate where the record was there already; accepted while the
+	// database is away: durable on this server, with this id, and not yet to be read.
+	Status    string `json:"status" enums:"created,duplicate,accepted" example:"created" validate:"required"`
 	SiteID    string `json:"site_id" example:"main" validate:"required"`
 	MachineID string `json:"machine_id" example:"M001" validate:"required"`
 	// Time of the record; missing where a duplicate's first arrival has another.
@@ -56,7 +57,7 @@ type reading struct {
 //
 //	@Summary		Store machine data
 //	@Description	Stores one record (an object) or many (an array, or one object a line as application/x-ndjson).
-//	@Description	201 and 200 mean that the record is on disk. Every member but machine_id, site_id, timestamp, status, message_id, sequence and data_type is a signal.
+//	@Description	201 and 200 mean that the record is in the store, on disk; 202 that the shared database is away and the record on the disk of this server. Every member but machine_id, site_id, timestamp, status, message_id, sequence and data_type is a signal.
 //	@Description	A faulty single record gets its error in the answer. Faulty records of a batch go to quarantine, the others are stored.
 //	@Description	The Content-Type is application/json, another +json type, text/plain, application/x-ndjson, or missing; a form, as curl -d calls it, is taken where the body is JSON.
 //	@Description	The body may be compressed (Content-Encoding: gzip).
@@ -69,6 +70,7 @@ type reading struct {
 //	@Param			body			body		reading	true	"one record, or an array of them"
 //	@Success		200				{object}	stored	"was there already"
 //	@Success		201				{object}	stored	"stored"
+//	@Success		202				{object}	stored	"on the disk of this server, while the database is away"
 //	@Success		207				{object}	batchResult	"outcomes differ"
 //	@Header			200,201			{string}	Location	"address of the record"
 //	@Failure		400,401,403,409,413,415,422,429,503	{object}	problemDocument
@@ -262,6 +264,8 @@ func statusOfReceipt(r mes.Receipt) int {
 		return statusOf(r.Fault.Code)
 	case r.Status == mes.ReceiptCreated:
 		return http.StatusCreated
+	case r.Status == mes.ReceiptAccepted:
+		return http.StatusAccepted
 	default:
 		return http.StatusOK
 	}

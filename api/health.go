@@ -33,7 +33,8 @@ type healthBody struct {
 
 // readinessBody says whether the server can do its work.
 type readinessBody struct {
-	// ready, degraded where a connection to the floor is down, unready where the store is.
+	// ready; degraded where a connection to the floor is down, or the shared database while
+	// this server keeps what comes in; unready where the store can't be used.
 	Status   string           `json:"status" enums:"ready,degraded,unready" example:"ready" validate:"required"`
 	Store    storeReadiness   `json:"store" validate:"required"`
 	Adapters []adapterSummary `json:"adapters" validate:"required"`
@@ -44,6 +45,8 @@ type storeReadiness struct {
 	Ready bool `json:"ready" validate:"required"`
 	// What an operator has to do.
 	Detail string `json:"detail,omitempty"`
+	// Records that wait on this server for the shared database.
+	Waiting int64 `json:"waiting,omitempty" example:"0"`
 } //	@name	StoreReadiness
 
 // adapterSummary is what anybody may know of a connection to the floor.
@@ -83,7 +86,7 @@ func (a *API) getHealth(c echo.Context) error {
 // getReadiness says whether the server can do its work.
 //
 //	@Summary		Tell whether the server is ready
-//	@Description	503 while the store is away or its schema is old. A connection to the floor that is down makes the server degraded, not unready.
+//	@Description	503 while the store is away or its schema is not the program's. A connection to the floor that is down makes the server degraded, not unready; so does a shared database that is away, as long as this server has room for what comes in.
 //	@Tags			operation
 //	@ID				getReadiness
 //	@Produce		json
@@ -105,10 +108,21 @@ func (a *API) getReadiness(c echo.Context) error {
 	if err == nil {
 		err = a.deps.Store.CheckSchema(ctx)
 	}
-	if err != nil {
+	var waiting int64
+	var room bool
+	if a.deps.Backlog != nil {
+		waiting, room = a.deps.Backlog()
+	}
+	switch {
+	case err == nil:
+	// One that does not answer in time is away as well.
+	case (errors.Is(err, mes.ErrStoreAway) || ctx.Err() != nil) && room:
+		body.Status, body.Store = "degraded", storeReadiness{Detail: readyDetail(err)}
+	default:
 		status = http.StatusServiceUnavailable
 		body.Status, body.Store = "unready", storeReadiness{Detail: readyDetail(err)}
 	}
+	body.Store.Waiting = waiting
 	return c.JSON(status, body)
 }
 

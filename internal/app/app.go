@@ -120,7 +120,7 @@ func (a *App) openIngest() error {
 	}
 	d := a.cfg.Data
 	a.decoder = ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
-	a.ingest = ingest.New(a.storage.intake(), a.decoder, ingest.Options{
+	a.ingest = ingest.New(a.storage.Intake(), a.decoder, ingest.Options{
 		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
 		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
 		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
@@ -157,7 +157,7 @@ func (a *App) openFloor() error {
 }
 
 func (a *App) openHTTP(version string) error {
-	keys, err := auth.New(a.storage.storeOf(), auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
+	keys, err := auth.New(a.storage.keys(), auth.Options{BootstrapKey: a.cfg.Auth.BootstrapKey})
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (a *App) openHTTP(version string) error {
 	handler, err := api.New(api.Deps{
 		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),
-		Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
+		Backlog: a.storage.backlog(), Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
 		return err

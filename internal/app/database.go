@@ -2,13 +2,18 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"plantgate/internal/auth"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+	"plantgate/internal/spool"
 	"plantgate/internal/store"
 )
 
@@ -17,8 +22,13 @@ import (
 type database interface {
 	// storeOf is what is read, and where resources are written.
 	storeOf() *store.Store
-	// intake is what ingest commits to.
-	intake() ingest.Store
+	// Intake is what ingest commits to.
+	Intake() ingest.Store
+	// keys are API keys.
+	keys() auth.Store
+	// backlog tells how many records wait for the database, and whether there is room for
+	// more while it is away; nil where nothing can wait.
+	backlog() func() (records int64, room bool)
 	// Run brings up to date what follows from records until ctx ends.
 	Run(ctx context.Context) error
 	// alone runs what only one of the servers that share a database may do at a time.
@@ -46,7 +56,25 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (dat
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	return NewShared(s, SharedOptions{Server: cfg.Store.ServerName(), Sites: sites(cfg), Logger: log}), nil
+	shared, err := NewShared(ctx, s, SharedOptions{
+		Server: cfg.Store.ServerName(), Sites: sites(cfg), Logger: log,
+		Spool: SpoolOptions{
+			Folder: sharedLogFolder(cfg), MaxPending: int64(cfg.Store.Log.MaxRecords), MaxLogBytes: int64(cfg.Store.Log.MaxBytes),
+			DedupeWindow: cfg.Data.DedupeWindow,
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return shared, nil
+}
+
+// sharedLogFolder is where the log stands that is kept while a shared database is away.
+func sharedLogFolder(cfg config.Config) string {
+	if cfg.Store.Log.Folder != "" {
+		return cfg.Store.Log.Folder
+	}
+	return filepath.FromSlash("data/plantgate.log.d")
 }
 
 func storeOptions(cfg config.Config) store.Options {
@@ -65,9 +93,12 @@ func OpenStore(ctx context.Context, cfg config.Config, mustExist bool) (*store.S
 }
 
 func (s *Storage) storeOf() *store.Store           { return s.Store }
-func (s *Storage) intake() ingest.Store            { return s.Journal }
+func (s *Storage) Intake() ingest.Store            { return s.Journal }
+func (s *Storage) keys() auth.Store                { return s.Store }
 func (s *Storage) kind() string                    { return "sqlite" }
 func (s *Storage) collector() prometheus.Collector { return &storageCollector{s} }
+
+func (s *Storage) backlog() func() (int64, bool) { return nil }
 
 // Run implements database.
 func (s *Storage) Run(ctx context.Context) error { return s.Runner.Run(ctx) }
@@ -77,9 +108,40 @@ func (s *Storage) alone(ctx context.Context, _ string, fn func(context.Context) 
 }
 
 func (s *Shared) storeOf() *store.Store           { return s.Store }
-func (s *Shared) intake() ingest.Store            { return s }
 func (s *Shared) kind() string                    { return "sqlserver" }
 func (s *Shared) collector() prometheus.Collector { return &sharedCollector{s} }
+
+func (s *Shared) Intake() ingest.Store {
+	if s.spool != nil {
+		return s.spool
+	}
+	return s
+}
+
+func (s *Shared) keys() auth.Store {
+	if s.spool != nil {
+		return spooledKeys{s.Store, s.spool.Spool}
+	}
+	return s.Store
+}
+
+// spooledKeys are API keys that are looked up while the database is away too.
+type spooledKeys struct {
+	*store.Store
+	spool *spool.Spool
+}
+
+// APIKeyByPrefix implements auth.Store.
+func (k spooledKeys) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error) {
+	return k.spool.APIKeyByPrefix(ctx, prefix)
+}
+
+func (s *Shared) backlog() func() (int64, bool) {
+	if s.spool == nil {
+		return nil
+	}
+	return s.spool.Backlog
+}
 
 func (s *Shared) alone(ctx context.Context, task string, fn func(context.Context) error) error {
 	return s.tasks.While(ctx, task, fn)

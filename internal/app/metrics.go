@@ -62,7 +62,7 @@ func (c *ingestCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c *ingestCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.service.Stats()
 	for outcome, n := range map[string]int64{
-		"created": s.Created, "duplicate": s.Duplicates, "quarantined": s.Quarantined, "rejected": s.Rejected, "refused": s.Refused,
+		"created": s.Created, "duplicate": s.Duplicates, "accepted": s.Accepted, "quarantined": s.Quarantined, "rejected": s.Rejected, "refused": s.Refused,
 	} {
 		ch <- prometheus.MustNewConstMetric(recordsDesc, prometheus.CounterValue, float64(n), outcome)
 	}

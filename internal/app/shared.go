@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,10 @@ type SharedOptions struct {
 	// required, and no other has it.
 	Server string
 	// Sites are put into the database once its schema is right.
-	Sites  []mes.Equipment
+	Sites []mes.Equipment
+	// Spool is the log that is kept while the database is away; without a folder there
+	// is none, and what comes in meanwhile is refused.
+	Spool  SpoolOptions
 	Follow follow.Options
 	Lease  lease.Options
 	Logger *slog.Logger
@@ -33,7 +37,8 @@ type SharedOptions struct {
 // server that has the lane of their machine. Reads wait for that.
 type Shared struct {
 	*store.Store
-	Intake   store.Intake
+	direct   store.Intake
+	spool    *Spooled // nil if there is none
 	follower *follow.Follower[*store.Tx]
 	lanes    *lease.Keeper
 	tasks    *lease.Keeper
@@ -59,7 +64,7 @@ func followingSteps() []apply.Step[*store.Tx] {
 
 // NewShared returns what a server does with a shared database while Run is under way.
 // The database may be away.
-func NewShared(s *store.Store, o SharedOptions) *Shared {
+func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -74,7 +79,7 @@ func NewShared(s *store.Store, o SharedOptions) *Shared {
 		names[lane] = follow.LaneName(lane)
 	}
 	shared := &Shared{
-		Store: s, Intake: s.Intake(), sites: o.Sites, log: o.Logger,
+		Store: s, direct: s.Intake(), sites: o.Sites, log: o.Logger,
 		lanes: lease.New(s, "lane", o.Server, names, o.Lease),
 		tasks: lease.New(s, "task", o.Server, []string{taskRollups, taskRetention}, o.Lease),
 	}
@@ -90,15 +95,23 @@ func NewShared(s *store.Store, o SharedOptions) *Shared {
 		}
 		return shared.follower.Settle(ctx)
 	})
-	return shared
+	if o.Spool.Folder == "" {
+		return shared, nil
+	}
+	if o.Spool.Logger == nil {
+		o.Spool.Logger = o.Logger
+	}
+	var err error
+	shared.spool, err = OpenSpool(ctx, shared, s.Drain(), o.Spool)
+	return shared, err
 }
 
-// Update implements ingest.Store.
+// Update implements ingest.Store: in the database, or not at all.
 func (s *Shared) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	if err := s.Intake.Update(ctx, fn); err != nil {
+	if err := s.direct.Update(ctx, fn); err != nil {
 		return err
 	}
 	s.follower.Wake()
@@ -106,7 +119,7 @@ func (s *Shared) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 }
 
 // Room implements ingest.Store.
-func (s *Shared) Room() <-chan struct{} { return s.Intake.Room() }
+func (s *Shared) Room() <-chan struct{} { return s.direct.Room() }
 
 // betweenChecks is how often a schema that is not right is looked at again.
 const betweenChecks = 2 * time.Second
@@ -139,8 +152,35 @@ func (s *Shared) check(ctx context.Context) error {
 	return err
 }
 
-// Run keeps leases and follows records until ctx ends, once the schema is right.
+// Run keeps leases, follows records and drains what was kept while the database was
+// away, until ctx ends.
 func (s *Shared) Run(ctx context.Context) error {
+	if s.spool == nil {
+		return s.work(ctx)
+	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	drained := make(chan error, 1)
+	go func() {
+		drained <- s.spool.Run(working)
+		stop()
+	}()
+	err := s.work(working)
+	stop()
+	return errors.Join(err, <-drained)
+}
+
+// Close closes what is open. Run must have ended.
+func (s *Shared) Close() error {
+	var err error
+	if s.spool != nil {
+		err = s.spool.Close()
+	}
+	return errors.Join(err, s.Store.Close())
+}
+
+// work keeps leases and follows records until ctx ends, once the schema is right.
+func (s *Shared) work(ctx context.Context) error {
 	for s.check(ctx) != nil {
 		select {
 		case <-time.After(betweenChecks):

@@ -42,6 +42,8 @@ const (
 	defaultRelease = 32 << 20
 	// defaultFullStep is how many records are worth a step at once.
 	defaultFullStep = 8 << 10
+	// defaultDedupeWindow is how long message ids count.
+	defaultDedupeWindow = 7 * 24 * time.Hour
 	// keyWindow is how long idempotency keys count.
 	keyWindow = 24 * time.Hour
 )
@@ -57,7 +59,7 @@ func (o *StorageOptions) setDefaults(path string) {
 		o.MaxLogBytes = defaultMaxLogBytes
 	}
 	if o.DedupeWindow == 0 {
-		o.DedupeWindow = 7 * 24 * time.Hour
+		o.DedupeWindow = defaultDedupeWindow
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

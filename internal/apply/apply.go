@@ -16,6 +16,8 @@ import (
 const (
 	firstPause = 50 * time.Millisecond
 	longPause  = 2 * time.Second
+	// saidAgain is how often the log says so.
+	saidAgain = time.Minute
 )
 
 // apply takes one batch over. While the store is away or busy it tries again, until
@@ -23,6 +25,7 @@ const (
 // It returns an error if the store is broken.
 func (r *Runner[T]) apply(ctx context.Context, b *journal.Batch, enough <-chan struct{}) error {
 	pause := firstPause
+	var said time.Time
 	for {
 		b.Skip(r.applied.Arrivals) // of an attempt before, or before the last stop
 		err := r.step(ctx, b, b.To)
@@ -32,7 +35,10 @@ func (r *Runner[T]) apply(ctx context.Context, b *journal.Batch, enough <-chan s
 		if mes.ErrorCode(err) != mes.CodeUnavailable || errors.Is(err, mes.ErrDurability) {
 			return err
 		}
-		r.opts.Logger.Warn("the store does not take records; they stay in the log", slog.Any("error", err), slog.Int("records", len(b.Records)))
+		if time.Since(said) > saidAgain {
+			said = time.Now()
+			r.opts.Logger.Warn("the store does not take records; they stay in the log", slog.Any("error", err), slog.Int("records", len(b.Records)))
+		}
 		select {
 		case <-time.After(pause):
 		case <-enough:

@@ -100,17 +100,21 @@ func (f *Follower[T]) Wake() {
 // Run follows until ctx ends. A database that is away is waited for.
 func (f *Follower[T]) Run(ctx context.Context) error {
 	pause := f.opts.Every
+	failing := false
 	for {
 		n, err := f.step(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			pause = f.opts.Every
+			pause, failing = f.opts.Every, false
 		case errors.Is(err, mes.ErrLeaseLost):
 			f.opts.Logger.Info("another server follows some of the machines now")
 		default:
-			f.opts.Logger.Warn("what follows from records can't be brought up to date now", slog.String("error", mes.WithCauses(err)))
+			if !failing {
+				f.opts.Logger.Warn("what follows from records can't be brought up to date now", slog.String("error", mes.WithCauses(err)))
+			}
+			failing = true
 			pause = min(2*pause, longestPause)
 		}
 		if n >= f.opts.Step && err == nil {

@@ -9,9 +9,9 @@ import (
 
 // Stats are counts since the service was made.
 type Stats struct {
-	// Created, Duplicates, Quarantined and Rejected count records by outcome,
-	// Refused those that found the queue full.
-	Created, Duplicates, Quarantined, Rejected, Refused int64
+	// Created, Duplicates, Accepted, Quarantined and Rejected count records by
+	// outcome, Refused those that found the queue full.
+	Created, Duplicates, Accepted, Quarantined, Rejected, Refused int64
 	// Groups counts commits, Batches the batches in them.
 	Groups, Batches int64
 	// CommitTime is the time spent in commits.
@@ -21,8 +21,8 @@ type Stats struct {
 }
 
 type counters struct {
-	created, duplicates, quarantined, rejected, refused atomic.Int64
-	groups, batches, commitNanos                        atomic.Int64
+	created, duplicates, accepted, quarantined, rejected, refused atomic.Int64
+	groups, batches, commitNanos                                  atomic.Int64
 }
 
 func (c *counters) count(j *job) {
@@ -32,6 +32,8 @@ func (c *counters) count(j *job) {
 			c.created.Add(1)
 		case mes.ReceiptDuplicate:
 			c.duplicates.Add(1)
+		case mes.ReceiptAccepted:
+			c.accepted.Add(1)
 		case mes.ReceiptQuarantined:
 			c.quarantined.Add(1)
 		case mes.ReceiptRejected:
@@ -50,7 +52,7 @@ func (c *counters) observe(batches int, took time.Duration) {
 func (s *Service) Stats() Stats {
 	c := &s.stats
 	return Stats{
-		Created: c.created.Load(), Duplicates: c.duplicates.Load(), Quarantined: c.quarantined.Load(),
+		Created: c.created.Load(), Duplicates: c.duplicates.Load(), Accepted: c.accepted.Load(), Quarantined: c.quarantined.Load(),
 		Rejected: c.rejected.Load(), Refused: c.refused.Load(),
 		Groups: c.groups.Load(), Batches: c.batches.Load(), CommitTime: time.Duration(c.commitNanos.Load()),
 		Waiting: s.queue.depth(),

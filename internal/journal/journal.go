@@ -84,6 +84,25 @@ func Begin(log *wal.Log, applied Applied) Applied {
 	return applied
 }
 
+// Start returns where a store stands that remembers nothing of the log: before
+// everything that it keeps.
+func Start(log *wal.Log) (Applied, error) {
+	start := Applied{LogID: log.ID(), Position: log.First()}
+	frame, _, err := log.Reader(start.Position).Next()
+	if errors.Is(err, io.EOF) {
+		return start, nil
+	}
+	if err != nil {
+		return start, fmt.Errorf("read the log: %w", err)
+	}
+	var g Group
+	if err := g.appendFrame(frame); err != nil {
+		return start, err
+	}
+	start.Arrivals = max(0, g.FirstArrival-1)
+	return start, nil
+}
+
 func belongs(log *wal.Log, applied Applied) error {
 	const remedy = "put back the folder of the log that belongs to this database, or move the folder away to go on without what only it holds"
 	if log.ID() != applied.LogID {

@@ -43,6 +43,8 @@ type Keeper struct {
 	opts  Options
 	// seen is how leases of others were read last.
 	seen map[string]sighting
+	// apart is whether the database could not be reached last.
+	apart bool
 
 	mu      sync.Mutex
 	held    map[string]Lease
@@ -152,8 +154,13 @@ func (k *Keeper) tend(ctx context.Context) {
 	if err := k.even(limited); err != nil && ctx.Err() == nil {
 		// How long others were silent is not known now.
 		clear(k.seen)
-		k.opts.Logger.Warn("leases can't be renewed now; nothing changes hands meanwhile", slog.String("group", k.group), slog.Any("error", err))
+		if !k.apart {
+			k.opts.Logger.Warn("leases can't be renewed now; nothing changes hands meanwhile", slog.String("group", k.group), slog.Any("error", err))
+		}
+		k.apart = true
+		return
 	}
+	k.apart = false
 }
 
 func (k *Keeper) even(ctx context.Context) error {

@@ -3,13 +3,16 @@ package mes
 // ReceiptStatus is what became of a record.
 type ReceiptStatus string
 
-// The outcomes. Created, Duplicate and Quarantined are durable when the receipt
-// is given.
+// The outcomes. Created, Duplicate, Accepted and Quarantined are durable when the
+// receipt is given.
 const (
 	// ReceiptCreated: stored as a new record.
 	ReceiptCreated ReceiptStatus = "created"
 	// ReceiptDuplicate: the record was there already; ID is the first arrival's.
 	ReceiptDuplicate ReceiptStatus = "duplicate"
+	// ReceiptAccepted: on the disk of this server while the database is away. ID is
+	// final; whether the record is new is not known yet.
+	ReceiptAccepted ReceiptStatus = "accepted"
 	// ReceiptQuarantined: not accepted, kept with its bytes and the reason.
 	ReceiptQuarantined ReceiptStatus = "quarantined"
 	// ReceiptRejected: not accepted and not kept; the sender has the reason.

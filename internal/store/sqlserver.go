@@ -122,6 +122,10 @@ func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error)
 		if !mayGoWellLater(err) {
 			return err
 		}
+		// There is a log for a database that is away; a connection that was, once, is not.
+		if tries > 1 && errors.Is(err, mes.ErrStoreAway) {
+			return err
+		}
 		wait := pause/2 + rand.N(pause)
 		// One that waited long for another has not tried often yet.
 		if tries >= leastTries && time.Now().Add(wait).After(enough) {
@@ -142,7 +146,7 @@ func (db *sqlServerDB) try(ctx context.Context, fn func(*Tx) error) (err error) 
 	defer cancel()
 	tx, err := db.writers.BeginTxx(ctx, nil)
 	if err != nil {
-		return db.writeFault(err, "begin a transaction")
+		return beginFault(err)
 	}
 	committed := false
 	defer func() {

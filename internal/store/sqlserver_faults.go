@@ -64,6 +64,17 @@ func (db *sqlServerDB) writeFault(err error, doing string) error {
 	return sqlServerFault(err, doing)
 }
 
+// beginFault maps an error of what every transaction begins with: nothing of it can lie
+// in what is written, so that the server is not ready for anybody.
+func beginFault(err error) error {
+	const doing = "begin a transaction"
+	mapped := sqlServerFault(err, doing)
+	if mes.ErrorCode(mapped) == mes.CodeInternal {
+		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w: %s: %w", mes.ErrStoreAway, errAgain, doing, err), "the database can't be reached")
+	}
+	return mapped
+}
+
 func sqlServerFault(err error, doing string) error {
 	cause := fmt.Errorf("%s: %w", doing, err)
 	again := fmt.Errorf("%w: %w", errAgain, cause)

@@ -28,17 +28,7 @@ CREATE TABLE lease (
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- How far the log was taken over that a server kept while it could not reach the
--- database, one row for each log.
-CREATE TABLE drained (
-    log_id   INTEGER NOT NULL PRIMARY KEY,
-    position INTEGER NOT NULL,
-    arrivals INTEGER NOT NULL,
-    server   TEXT    NOT NULL
-) STRICT;
-
 -- +goose Down
 
-DROP TABLE drained;
 DROP TABLE lease;
 DROP TABLE arrival;

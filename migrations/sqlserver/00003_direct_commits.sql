@@ -30,18 +30,7 @@ CREATE TABLE lease (
     CONSTRAINT lease_key PRIMARY KEY CLUSTERED (name)
 );
 
--- How far the log was taken over that a server kept while it could not reach the
--- database, one row for each log.
-CREATE TABLE drained (
-    log_id   BIGINT NOT NULL,
-    position BIGINT NOT NULL,
-    arrivals BIGINT NOT NULL,
-    server   NVARCHAR(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
-    CONSTRAINT drained_key PRIMARY KEY CLUSTERED (log_id)
-);
-
 -- +goose Down
 
-DROP TABLE drained;
 DROP TABLE lease;
 DROP TABLE arrival;

@@ -265,7 +265,7 @@ func patchData(doc *openapi3.T) error {
 			"text/plain":           {Schema: openapi3.NewStringSchema().NewRef()},
 		},
 	}}
-	for _, status := range []string{"200", "201"} {
+	for _, status := range []string{"200", "201", "202"} {
 		answers := &openapi3.Schema{OneOf: openapi3.SchemaRefs{
 			openapi3.NewSchemaRef("#/components/schemas/Stored", nil),
 			openapi3.NewSchemaRef("#/components/schemas/BatchResult", nil),

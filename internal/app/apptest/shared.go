@@ -37,7 +37,11 @@ func OpenShared(t testing.TB, s *store.Store, o app.SharedOptions) Shared {
 	if o.Follow.ReadWait == 0 {
 		o.Follow.ReadWait = time.Minute
 	}
-	shared := Shared{app.NewShared(s, o)}
+	made, err := app.NewShared(t.Context(), s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := Shared{made}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var parts sync.WaitGroup
 	parts.Go(func() {
@@ -48,7 +52,7 @@ func OpenShared(t testing.TB, s *store.Store, o app.SharedOptions) Shared {
 	t.Cleanup(func() {
 		cancel()
 		parts.Wait()
-		if err := s.Close(); err != nil {
+		if err := shared.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"plantgate/internal/apply"
+	"plantgate/internal/ingest"
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+	"plantgate/internal/spool"
+	"plantgate/internal/store"
+	"plantgate/internal/wal"
+)
+
+// SpoolOptions are the settings of the log that is kept while a shared database is away.
+// The zero value of a field means its default, but for Folder.
+type SpoolOptions struct {
+	Folder      string
+	FS          wal.FS
+	MaxPending  int64
+	MaxLogBytes int64
+	// DedupeWindow is how long message ids count.
+	DedupeWindow time.Duration
+	Every        time.Duration
+	Logger       *slog.Logger
+}
+
+func (o *SpoolOptions) setDefaults() {
+	if o.MaxPending == 0 {
+		o.MaxPending = defaultMaxPending
+	}
+	if o.MaxLogBytes == 0 {
+		o.MaxLogBytes = defaultMaxLogBytes
+	}
+	if o.DedupeWindow == 0 {
+		o.DedupeWindow = defaultDedupeWindow
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Spooled is what ingest commits to over a database that may be away: the log that is
+// kept meanwhile, and what brings it there.
+type Spooled struct {
+	*spool.Spool
+	known  *spool.Known
+	runner *apply.Runner[*store.Tx]
+	log    *wal.Log
+	logger *slog.Logger
+}
+
+// knownSuffix makes the name of the file beside the log out of the folder's.
+const knownSuffix = ".known.json"
+
+// OpenSpool takes up the log in the folder, which is drained into drain.
+func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.Tx], o SpoolOptions) (*Spooled, error) {
+	o.setDefaults()
+	logger := o.Logger
+	if err := os.MkdirAll(filepath.Dir(o.Folder), 0o700); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	log, err := wal.Open(o.Folder, wal.Options{MaxSize: o.MaxLogBytes + largestCommit, FS: o.FS})
+	if err != nil {
+		return nil, err
+	}
+	start, err := journal.Start(log)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	j, err := journal.Open(ctx, log, spool.Blind{}, start, journal.Options{MaxRecords: o.MaxPending, MaxBytes: o.MaxLogBytes})
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	known, err := spool.OpenKnown(filepath.Clean(o.Folder) + knownSuffix)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	window := func() ingest.LedgerWindow {
+		now := mes.Micros(time.Now())
+		return ingest.LedgerWindow{Now: now, MessagesSince: now.Add(-o.DedupeWindow), KeysSince: now.Add(-keyWindow)}
+	}
+	steps := []apply.Step[*store.Tx]{{Name: "records", Apply: store.PutSpooled(window)}}
+	return &Spooled{
+		Spool: spool.New(db, j, spool.Options{Every: o.Every, Known: known, Logger: logger}),
+		known: known, log: log, logger: logger,
+		// Everything that is in the database is given back at once: it is not to be
+		// brought there again after the next start.
+		runner: apply.New(j, drain, start, steps, apply.Options{MaxDelay: drainDelay, ReleaseAfter: 1, StopTime: drainStop, Logger: logger}),
+	}, nil
+}
+
+// drainDelay is how long what was accepted waits for company once the database is back.
+const drainDelay = 100 * time.Millisecond
+
+// drainStop is how long a stop goes on draining; what is left is for the next start.
+const drainStop = time.Second
+
+// Run looks for the database and drains the log into it until ctx ends. It returns an
+// error if the database is broken.
+func (s *Spooled) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = s.Spool.Run(working) })
+	parts.Go(func() { s.known.Run(working, s.logger) })
+	err := s.runner.Run(ctx)
+	stop()
+	parts.Wait()
+	return err
+}
+
+// Close closes the log. Run must have ended.
+func (s *Spooled) Close() error {
+	err := s.log.Close()
+	if errors.Is(err, wal.ErrFailed) { // has said so to whoever appended
+		err = nil
+	}
+	return errors.Join(err, s.known.Write())
+}

@@ -1,0 +1,157 @@
+package spool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// Known is what intake needs to know and the database said before: API keys (their
+// hashes) and equipment. It stands in a file beside the log, so that a server that is
+// started while the database is away serves.
+type Known struct {
+	path string
+
+	mu    sync.Mutex
+	dirty bool
+	keys  map[string]mes.APIKey // by prefix
+	units map[[2]string]bool    // by site and id
+}
+
+// knownFile is the content of the file.
+type knownFile struct {
+	Keys  []mes.APIKey `json:"keys"`
+	Units [][2]string  `json:"units"`
+}
+
+// OpenKnown reads the file; one that is not there yet is empty.
+func OpenKnown(path string) (*Known, error) {
+	k := &Known{path: path, keys: map[string]mes.APIKey{}, units: map[[2]string]bool{}}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what was known: %w", err)
+	}
+	var f knownFile
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, fmt.Errorf("read what was known from %s: %w (it may be removed: it is made anew while the database is there)", path, err)
+	}
+	for _, key := range f.Keys {
+		k.keys[key.Prefix] = key
+	}
+	for _, u := range f.Units {
+		k.units[u] = true
+	}
+	return k, nil
+}
+
+func (k *Known) equipment(siteID, id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.units[[2]string{siteID, id}]
+}
+
+func (k *Known) addEquipment(siteID, id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if u := [2]string{siteID, id}; !k.units[u] {
+		k.units[u], k.dirty = true, true
+	}
+}
+
+// Run writes the file when something changed, until ctx ends.
+func (k *Known) Run(ctx context.Context, log *slog.Logger) {
+	ticker := time.NewTicker(betweenWrites)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+		if err := k.Write(); err != nil {
+			log.Warn("what intake needs to know without the database can't be kept", slog.Any("error", err))
+		}
+	}
+}
+
+// betweenWrites is how much of what became known may be lost with the process.
+const betweenWrites = 5 * time.Second
+
+// Write writes the file if something changed.
+func (k *Known) Write() error {
+	k.mu.Lock()
+	if !k.dirty {
+		k.mu.Unlock()
+		return nil
+	}
+	f := knownFile{Keys: slices.Collect(maps.Values(k.keys)), Units: slices.Collect(maps.Keys(k.units))}
+	k.dirty = false
+	k.mu.Unlock()
+	raw, err := json.Marshal(f)
+	if err == nil {
+		err = replaceFile(k.path, raw)
+	}
+	if err != nil {
+		k.mu.Lock()
+		k.dirty = true
+		k.mu.Unlock()
+	}
+	return err
+}
+
+// replaceFile writes a file as a whole or not at all, for its owner only.
+func replaceFile(path string, raw []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+func (k *Known) key(prefix string) (mes.APIKey, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key, ok := k.keys[prefix]
+	return key, ok
+}
+
+func (k *Known) setKey(key mes.APIKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if before, ok := k.keys[key.Prefix]; !ok || !equalKeys(before, key) {
+		k.keys[key.Prefix], k.dirty = key, true
+	}
+}
+
+func (k *Known) dropKey(prefix string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.keys, prefix)
+	k.dirty = true
+}
+
+func equalKeys(a, b mes.APIKey) bool {
+	return a.ID == b.ID && a.Hash == b.Hash && a.ExpiresAt.Equal(b.ExpiresAt) && a.RevokedAt.Equal(b.RevokedAt) &&
+		slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Limit.Sites, b.Limit.Sites) && slices.Equal(a.Limit.Machines, b.Limit.Machines)
+}

@@ -1,0 +1,229 @@
+// Package spool keeps what comes in while the shared database is away, in a log on this
+// server's disk, and brings it there when it is back. What is in the log is durable, and
+// is answered as accepted: its id is final, and whether it is new shows later.
+package spool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+)
+
+// Database is what is away at times.
+type Database interface {
+	ingest.Store
+	// Ping tells whether it can be used.
+	Ping(ctx context.Context) error
+	// APIKeyByPrefix looks an API key up by its public part.
+	APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error)
+}
+
+// Options are the settings of a Spool. The zero value of a field means its default.
+type Options struct {
+	// Every is how often it is looked whether the database is back; 0 means 1 s.
+	Every time.Duration
+	// Known remembers what intake needs to know without the database; it is required.
+	Known  *Known
+	Logger *slog.Logger
+}
+
+// Spool implements ingest.Store over a database that may be away.
+type Spool struct {
+	db      Database
+	journal *journal.Journal
+	opts    Options
+
+	mu    sync.Mutex
+	since time.Time // when the database went away; zero while it is there
+}
+
+// New returns a spool over a journal that is not used for anything else. While Run is
+// not under way nobody looks whether the database is back.
+func New(db Database, j *journal.Journal, o Options) *Spool {
+	if o.Every == 0 {
+		o.Every = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Spool{db: db, journal: j, opts: o}
+}
+
+// AwaySince is when the database went away; zero while it is there.
+func (s *Spool) AwaySince() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since
+}
+
+func (s *Spool) isAway() bool { return !s.AwaySince().IsZero() }
+
+func (s *Spool) setAway(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.since.IsZero() {
+		s.since = time.Now()
+		s.opts.Logger.Warn("the database is away; what comes in is kept here", slog.String("error", mes.WithCauses(cause)))
+	}
+}
+
+func (s *Spool) setBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Logger.Info("the database is back", slog.Duration("away", time.Since(s.since)), slog.Int64("records", s.journal.Pending()))
+	s.since = time.Time{}
+}
+
+// Run looks whether the database is back, until ctx ends.
+func (s *Spool) Run(ctx context.Context) error {
+	ticker := time.NewTicker(s.opts.Every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if !s.isAway() {
+			continue
+		}
+		looking, cancel := context.WithTimeout(ctx, longestLook)
+		err := s.db.Ping(looking)
+		cancel()
+		if err == nil {
+			s.setBack()
+		}
+	}
+}
+
+// longestLook is how long a database may take to say that it is back.
+const longestLook = 5 * time.Second
+
+// Update implements ingest.Store: in the database, and while that is away in the log.
+func (s *Spool) Update(ctx context.Context, fn func(ingest.Tx) error) error {
+	if !s.isAway() {
+		err := s.db.Update(ctx, fn)
+		if !errors.Is(err, mes.ErrStoreAway) {
+			return err
+		}
+		s.setAway(err)
+	}
+	return s.journal.Update(ctx, func(tx ingest.Tx) error { return fn(accepting{tx}) })
+}
+
+// Room implements ingest.Store.
+func (s *Spool) Room() <-chan struct{} {
+	if s.isAway() {
+		return s.journal.Room()
+	}
+	return s.db.Room()
+}
+
+// Backlog is how many records are not in the database yet, and whether there is room
+// for more.
+func (s *Spool) Backlog() (records int64, room bool) {
+	return s.journal.Pending(), s.journal.Room() == nil
+}
+
+// QuarantineItem implements ingest.Store.
+func (s *Spool) QuarantineItem(ctx context.Context, id mes.ID) (mes.QuarantineItem, error) {
+	return s.db.QuarantineItem(ctx, id)
+}
+
+// KnowsEquipment implements ingest.Store: while the database is away, by what was known
+// before.
+func (s *Spool) KnowsEquipment(ctx context.Context, siteID, id string) (bool, error) {
+	if s.isAway() {
+		return s.opts.Known.equipment(siteID, id), nil
+	}
+	known, err := s.db.KnowsEquipment(ctx, siteID, id)
+	if errors.Is(err, mes.ErrStoreAway) {
+		s.setAway(err)
+		return s.opts.Known.equipment(siteID, id), nil
+	}
+	if err == nil && known {
+		s.opts.Known.addEquipment(siteID, id)
+	}
+	return known, err
+}
+
+// APIKeyByPrefix looks an API key up, while the database is away among those that were
+// used before. A key that was withdrawn meanwhile is known for what it is once the
+// database is back.
+func (s *Spool) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error) {
+	before, known := s.opts.Known.key(prefix)
+	if known && s.isAway() {
+		return before, nil
+	}
+	key, err := s.db.APIKeyByPrefix(ctx, prefix)
+	switch {
+	case err == nil:
+		s.opts.Known.setKey(key)
+	case mes.ErrorCode(err) == mes.CodeNotFound && known:
+		s.opts.Known.dropKey(prefix)
+	case errors.Is(err, mes.ErrStoreAway):
+		s.setAway(err)
+		if known {
+			return before, nil
+		}
+	}
+	return key, err
+}
+
+// accepting says of what it appends that it is accepted: whether it is new can't be
+// known yet.
+type accepting struct{ ingest.Tx }
+
+// AppendRecords implements ingest.Tx.
+func (t accepting) AppendRecords(ctx context.Context, records []mes.Record, window ingest.LedgerWindow) ([]mes.Receipt, error) {
+	receipts, err := t.Tx.AppendRecords(ctx, records, window)
+	for i := range receipts {
+		if receipts[i].Fault == nil {
+			receipts[i].Status = mes.ReceiptAccepted
+		}
+	}
+	return receipts, err
+}
+
+// ResolveQuarantine implements ingest.Tx: it can't be known which items are open.
+func (t accepting) ResolveQuarantine(context.Context, mes.QuarantineItem) error {
+	return mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "the database can't be reached; try again")
+}
+
+// Blind is the index of a journal that has no store to look into.
+type Blind struct{}
+
+// LastTime implements journal.Index.
+func (Blind) LastTime(context.Context, string, string) (time.Time, error) { return time.Time{}, nil }
+
+// HasRecord implements journal.Index.
+func (Blind) HasRecord(context.Context, string, string, mes.Position, bool) (bool, error) {
+	return false, nil
+}
+
+// Record implements journal.Index.
+func (Blind) Record(_ context.Context, id mes.ID) (mes.Record, error) {
+	return mes.Record{}, mes.Errorf(mes.CodeNotFound, "there is no record %s", id)
+}
+
+// Delivery implements journal.Index.
+func (Blind) Delivery(context.Context, journal.DeliveryName) (journal.Delivery, bool, error) {
+	return journal.Delivery{}, false, nil
+}
+
+// QuarantineState implements journal.Index.
+func (Blind) QuarantineState(context.Context, mes.ID) (mes.QuarantineState, error) { return "", nil }
+
+// QuarantineItem implements journal.Index.
+func (Blind) QuarantineItem(context.Context, mes.ID) (mes.QuarantineItem, error) {
+	return mes.QuarantineItem{}, mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "the database can't be reached")
+}
+
+// KnowsEquipment implements journal.Index.
+func (Blind) KnowsEquipment(context.Context, string, string) (bool, error) { return false, nil }
