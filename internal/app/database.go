@@ -92,8 +92,11 @@ func OpenStore(ctx context.Context, cfg config.Config, mustExist bool) (*store.S
 	return store.Open(ctx, cfg.Store.ConnectionString(), o)
 }
 
-func (s *Storage) storeOf() *store.Store           { return s.Store }
-func (s *Storage) Intake() ingest.Store            { return s.Journal }
+func (s *Storage) storeOf() *store.Store { return s.Store }
+
+// Intake implements database.
+func (s *Storage) Intake() ingest.Store { return s.Journal }
+
 func (s *Storage) keys() auth.Store                { return s.Store }
 func (s *Storage) kind() string                    { return "sqlite" }
 func (s *Storage) collector() prometheus.Collector { return &storageCollector{s} }
@@ -111,6 +114,7 @@ func (s *Shared) storeOf() *store.Store           { return s.Store }
 func (s *Shared) kind() string                    { return "sqlserver" }
 func (s *Shared) collector() prometheus.Collector { return &sharedCollector{s} }
 
+// Intake is what ingest commits to: the database, and its log while it is away.
 func (s *Shared) Intake() ingest.Store {
 	if s.spool != nil {
 		return s.spool

@@ -264,6 +264,8 @@ func (k *keyed) APIKeyByPrefix(_ context.Context, prefix string) (mes.APIKey, er
 	return k.key, k.err
 }
 
-func (k *keyed) KnowsEquipment(_ context.Context, _, id string) (bool, error) { return id == "m", k.err }
+func (k *keyed) KnowsEquipment(_ context.Context, _, id string) (bool, error) {
+	return id == "m", k.err
+}
 
 var day = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
