@@ -183,16 +183,18 @@ func TestNothingChangesHandsWhileTheDatabaseIsAway(t *testing.T) {
 	servers := start(t, openStore(t), 2)
 	eventually(t, "each has half", func() bool { return fmt.Sprint(counts(servers...)) == "[6 6]" })
 	before := []map[string]lease.Lease{servers[0].held(), servers[1].held()}
-	cut := func(err error) {
-		for _, s := range servers {
-			s.link.mu.Lock()
-			s.link.cut = err
-			s.link.mu.Unlock()
-		}
+	cut := func(s *server, err error) {
+		s.link.mu.Lock()
+		defer s.link.mu.Unlock()
+		s.link.cut = err
 	}
-	cut(mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away"))
+	for _, s := range servers {
+		cut(s, mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away"))
+	}
 	time.Sleep(3 * keep)
-	cut(nil)
+	cut(servers[0], nil)
+	time.Sleep(4 * every) // one is back a little earlier, and finds the other's expired
+	cut(servers[1], nil)
 	time.Sleep(2 * keep)
 	for i, s := range servers {
 		after := s.held()
