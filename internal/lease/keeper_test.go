@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"strings"
@@ -92,7 +93,7 @@ func start(t *testing.T, s *store.Store, n int) []*server {
 	for i := range n {
 		l := &link{Store: s}
 		name := fmt.Sprintf("server %d", i)
-		k := lease.New(l, "test", name, list, lease.Options{Keep: keep, Every: every})
+		k := lease.New(l, "test", name, list, lease.Options{Keep: keep, Every: every, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 		running.Go(func() { k.Run(ctx) })
 		servers = append(servers, &server{k, l, name})
 	}
