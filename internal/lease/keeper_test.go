@@ -183,6 +183,7 @@ func TestNothingChangesHandsWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	servers := start(t, openStore(t), 2)
 	eventually(t, "each has half", func() bool { return fmt.Sprint(counts(servers...)) == "[6 6]" })
+	time.Sleep(4 * every) // each has seen what the other has
 	before := []map[string]lease.Lease{servers[0].held(), servers[1].held()}
 	cut := func(s *server, err error) {
 		s.link.mu.Lock()
