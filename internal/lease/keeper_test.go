@@ -190,9 +190,10 @@ func TestNothingChangesHandsWhileTheDatabaseIsAway(t *testing.T) {
 		defer s.link.mu.Unlock()
 		s.link.cut = err
 	}
-	for _, s := range servers {
-		cut(s, mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away"))
-	}
+	away := mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away")
+	cut(servers[1], away)
+	time.Sleep(3 * every) // the other sees what it renewed last
+	cut(servers[0], away)
 	time.Sleep(3 * keep)
 	cut(servers[0], nil)
 	time.Sleep(4 * every) // one is back a little earlier, and finds the other's expired
