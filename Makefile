@@ -60,6 +60,11 @@ fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME
 bench: ## Run every benchmark
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
+.PHONY: test-sqlserver
+test-sqlserver: ## The store's contract on the SQL Server that PLANTGATE_TEST_SQLSERVER names
+	@test -n "$$PLANTGATE_TEST_SQLSERVER" || { echo "PLANTGATE_TEST_SQLSERVER must be the DSN of a server where databases may be made" >&2; exit 1; }
+	go test ./internal/store -run SQLServer -count 1 -timeout 20m -parallel 4
+
 # A quarter of an hour; BENCHFLAGS=-short is a minute, BENCHFLAGS=-help lists the rest.
 .PHONY: bench-system
 bench-system: ## Measure the whole program, HTTPS and MQTT, against echo and disk

@@ -162,7 +162,8 @@ func (s *Storage) begin(ctx context.Context) (journal.Applied, error) {
 		return before, err
 	}
 	now := journal.Begin(s.log, before)
-	if before.LogID != 0 && now.LogID != before.LogID {
+	// A log that never held anything has no file, and a new one no other name.
+	if before.Position != 0 && now.LogID != before.LogID {
 		s.logger.Error("the log of arrivals is new, and the database had another: what only that held is not here; "+
 			"if it still exists, stop and put it back (store.log.folder)", slog.String("folder", s.folder))
 	}

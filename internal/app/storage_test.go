@@ -2,7 +2,9 @@ package app_test
 
 import (
 	"errors"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +85,25 @@ func TestStepsOfAPlantAreSpread(t *testing.T) {
 	}
 	if longest < 500*time.Millisecond {
 		t.Errorf("no step for which there was a second took longer than %s", longest)
+	}
+}
+
+// TestAnEmptyLogIsNotMissed: a server that was started and stopped before anything came
+// has lost nothing.
+func TestAnEmptyLogIsNotMissed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "plant.db")
+	var said strings.Builder
+	for range 3 {
+		s, err := app.OpenStorage(t.Context(), "sqlite:"+path, app.StorageOptions{Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(said.String(), "ERROR") {
+		t.Error(said.String())
 	}
 }

@@ -73,6 +73,11 @@ func Configure(c config.Config, folder, opcuaEndpoint string, s Secrets) config.
 	if c.Auth.BootstrapKey == "" {
 		c.Auth.BootstrapKey = s.APIKey
 	}
+	// The key of the demo may do everything: only this machine is let in, unless it is
+	// told otherwise.
+	if c.Server.Listen == d.Server.Listen {
+		c.Server.Listen = "127.0.0.1" + c.Server.Listen
+	}
 	c.Server.Listen = Free(c.Server.Listen)
 	c.Metrics.Listen = Free(c.Metrics.Listen)
 	c.MQTT.Broker.Enabled = true
