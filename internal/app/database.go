@@ -50,7 +50,11 @@ const (
 // schema is made by `plantgate migrate up`.
 func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (database, error) {
 	if !cfg.Store.IsSQLServer() {
-		return openStorage(ctx, cfg, log)
+		embedded, err := openStorage(ctx, cfg, log)
+		if err != nil {
+			return nil, err
+		}
+		return embedded, nil
 	}
 	s, err := store.Open(ctx, cfg.Store.ConnectionString(), storeOptions(cfg))
 	if err != nil {

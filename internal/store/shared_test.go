@@ -37,8 +37,8 @@ const sqlServerDSN = "PLANTGATE_TEST_SQLSERVER"
 // oneDatabaseAtATime: not every server makes several at once.
 var oneDatabaseAtATime sync.Mutex
 
-// openSQLServer opens a database of the test's own.
-func openSQLServer(t *testing.T) *store.Store {
+// openSQLServer opens a database of the test's own, and returns its DSN.
+func openSQLServer(t *testing.T) (s *store.Store, own string) {
 	t.Helper()
 	dsn := os.Getenv(sqlServerDSN)
 	if dsn == "" {
@@ -73,11 +73,10 @@ func openSQLServer(t *testing.T) *store.Store {
 	q := u.Query()
 	q.Set("database", name)
 	u.RawQuery = q.Encode()
-	s, err := store.Open(t.Context(), u.String(), store.Options{})
-	if err != nil {
+	if s, err = store.Open(t.Context(), u.String(), store.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s, u.String()
 }
 
 // TestSQLServerContract holds SQL Server to the contract.
@@ -86,6 +85,7 @@ func TestSQLServerContract(t *testing.T) {
 		t.Skip(sqlServerDSN + " names no server")
 	}
 	storetest.Run(t, func(t *testing.T) storetest.Store {
-		return apptest.OpenShared(t, openSQLServer(t), app.SharedOptions{})
+		s, _ := openSQLServer(t)
+		return apptest.OpenShared(t, s, app.SharedOptions{})
 	})
 }

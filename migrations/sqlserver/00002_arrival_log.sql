@@ -100,7 +100,7 @@ SELECT
         SUBSTRING(g.text, 12, 2), SUBSTRING(g.text, 10, 2), '-', SUBSTRING(g.text, 17, 2), SUBSTRING(g.text, 15, 2),
         SUBSTRING(g.text, 19, 18))),
     r.data_type,
-    COALESCE(r.payload, CONCAT(
+    COALESCE(r.payload, CAST(CONCAT(
         N'{"MachineID":"', STRING_ESCAPE(e.id, 'json'), N'"',
         CASE WHEN r.status <> N'' THEN CONCAT(N',"Status":"', r.status, N'"') ELSE N'' END,
         (SELECT STRING_AGG(CONCAT(
@@ -115,7 +115,7 @@ SELECT
                 kind  INT '$[1]',
                 value NVARCHAR(MAX) '$[2]'
             ) AS s),
-        N'}')),
+        N'}') AS NVARCHAR(MAX))),
     e.site_id,
     e.id,
     r.time,
