@@ -107,7 +107,8 @@ func (q *query) id(name string) string {
 	return s
 }
 
-// time returns a time, the zero time if it is not given.
+// time returns a time, the zero time if it is not given. Who gives the zero time itself,
+// as some languages do for the beginning, means the moment after it as well.
 func (q *query) time(name string) time.Time {
 	s := q.text(name)
 	if s == "" {
@@ -116,6 +117,9 @@ func (q *query) time(name string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		q.fault(name, "must be a time with offset such as 2026-11-22T10:15:00Z (a + is written %%2B)")
+	}
+	if err == nil && t.IsZero() {
+		t = t.Add(time.Microsecond)
 	}
 	return t.UTC()
 }

@@ -43,6 +43,7 @@ type database interface {
 const (
 	taskRollups   = "roll-ups"
 	taskRetention = "retention"
+	taskLedger    = "ledger"
 )
 
 // openDatabase opens what store.dsn names. An embedded database belongs to this program
@@ -64,8 +65,8 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (dat
 		Server: cfg.Store.ServerName(), Sites: sites(cfg), Logger: log,
 		Spool: SpoolOptions{
 			Folder: sharedLogFolder(cfg), MaxPending: int64(cfg.Store.Log.MaxRecords), MaxLogBytes: int64(cfg.Store.Log.MaxBytes),
-			DedupeWindow: cfg.Data.DedupeWindow,
 		},
+		DedupeWindow: cfg.Data.DedupeWindow,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -24,6 +24,8 @@ type SharedOptions struct {
 	Server string
 	// Sites are put into the database once its schema is right.
 	Sites []mes.Equipment
+	// DedupeWindow is how long message ids count; 0 means a week.
+	DedupeWindow time.Duration
 	// Spool is the log that is kept while the database is away; without a folder there
 	// is none, and what comes in meanwhile is refused.
 	Spool  SpoolOptions
@@ -43,6 +45,7 @@ type Shared struct {
 	lanes    *lease.Keeper
 	tasks    *lease.Keeper
 	sites    []mes.Equipment
+	ledger   store.LedgerKeep
 	log      *slog.Logger
 
 	// usable is set once the schema was found to be this program's.
@@ -74,14 +77,19 @@ func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, e
 	if o.Lease.Logger == nil {
 		o.Lease.Logger = o.Logger
 	}
+	if o.DedupeWindow == 0 {
+		o.DedupeWindow = defaultDedupeWindow
+	}
+	o.Spool.DedupeWindow = o.DedupeWindow
 	names := make([]string, store.Lanes)
 	for lane := range names {
 		names[lane] = follow.LaneName(lane)
 	}
 	shared := &Shared{
 		Store: s, direct: s.Intake(), sites: o.Sites, log: o.Logger,
-		lanes: lease.New(s, "lane", o.Server, names, o.Lease),
-		tasks: lease.New(s, "task", o.Server, []string{taskRollups, taskRetention}, o.Lease),
+		ledger: store.LedgerKeep{Messages: o.DedupeWindow, Keys: keyWindow},
+		lanes:  lease.New(s, "lane", o.Server, names, o.Lease),
+		tasks:  lease.New(s, "task", o.Server, []string{taskRollups, taskRetention, taskLedger}, o.Lease),
 	}
 	s.ProveRollups(func() (lease.Lease, bool) {
 		held, _ := shared.tasks.Held()
@@ -152,6 +160,31 @@ func (s *Shared) check(ctx context.Context) error {
 	return err
 }
 
+// The ledger is looked through this often, so many entries of it at once.
+const (
+	betweenForgetting = time.Minute
+	forgottenAtOnce   = 2000
+)
+
+// forget removes what no longer counts of the delivery ledger, until ctx ends.
+func (s *Shared) forget(ctx context.Context) error {
+	for {
+		n, err := s.ForgetDeliveries(ctx, s.ledger, time.Now(), forgottenAtOnce)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("old entries of the delivery ledger can't be removed now", slog.Any("error", err))
+		}
+		pause := betweenForgetting
+		if err == nil && n >= forgottenAtOnce {
+			pause = 0
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // Run keeps leases, follows records and drains what was kept while the database was
 // away, until ctx ends.
 func (s *Shared) Run(ctx context.Context) error {
@@ -193,6 +226,7 @@ func (s *Shared) work(ctx context.Context) error {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.lanes.Run(keeping) })
 	keeper.Go(func() { s.tasks.Run(keeping) })
+	keeper.Go(func() { _ = s.tasks.While(ctx, taskLedger, s.forget) })
 	err := s.follower.Run(ctx)
 	stopKeeping() // what is held is given back once nothing is written any more
 	keeper.Wait()

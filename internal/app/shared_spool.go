@@ -71,6 +71,7 @@ func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.
 	if err != nil {
 		return nil, err
 	}
+	warnOfDoubt(log, logger)
 	start, err := journal.Start(log)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())

@@ -136,6 +136,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	if s.log, err = wal.Open(o.LogFolder, wal.Options{SegmentSize: o.SegmentSize, MaxSize: o.MaxLogBytes + largestCommit, FS: o.LogFS}); err != nil {
 		return nil, err
 	}
+	warnOfDoubt(s.log, o.Logger)
 	applied, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -152,6 +153,13 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	s.ReadAfter(s.Runner.Wait)
 	s.PaceBy(s.Runner)
 	return s, nil
+}
+
+// warnOfDoubt passes on what the log says of its own end.
+func warnOfDoubt(log *wal.Log, logger *slog.Logger) {
+	if doubt := log.Doubt(); doubt != "" {
+		logger.Warn("the end of the log may be missing", slog.String("doubt", doubt))
+	}
 }
 
 // begin notes where the database stands in its log, and makes it durable: the

@@ -82,6 +82,24 @@ func (k LedgerKeep) Forget(ctx context.Context, t *Tx, b *journal.Batch) error {
 	return nil
 }
 
+// ForgetDeliveries removes at most limit entries of each kind that no longer count, and
+// returns how many it removed: for a database that no step follows commits to.
+func (s *Store) ForgetDeliveries(ctx context.Context, keep LedgerKeep, now time.Time, limit int) (removed int64, err error) {
+	for kind, window := range map[journal.DeliveryKind]time.Duration{
+		journal.DeliveryMessage: keep.Messages, journal.DeliveryKey: keep.Keys,
+	} {
+		err := s.update(ctx, synced, func(t *Tx) error {
+			n, err := t.execCount(ctx, forgetDelivery, string(kind), timestamp{now.Add(-window)}, int64(limit))
+			removed += n
+			return s.db.writeFault(err, "forget old deliveries")
+		})
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
 // forgetDelivery removes the oldest entries of a kind.
 var forgetDelivery = statement{
 	sqlite: `DELETE FROM delivery

@@ -223,6 +223,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.RenewLease(ctx, l, time.Second)
 	_ = s.ReleaseLease(ctx, l)
 	_, _ = s.NewestArrival(ctx)
+	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
 	_, _ = s.OldestArrival(ctx)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	_ = s.update(ctx, synced, func(t *Tx) error {

@@ -191,15 +191,64 @@ func TestFrameInAFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The data are the segment of another log from where they will stand.
-	data := content[headerSize+headSize : headerSize+1000]
 	l = open(t, folder, wal.Options{})
-	add(t, l, data)
+	torn := headerSize + int(add(t, l, numbered(0)))
+	// The data are the segment of another log from where they will stand.
+	add(t, l, content[torn+headSize:torn+1000])
 	shut(t, l)
 	change(t, segments(t, folder)[0], func(b []byte) []byte {
-		binary.LittleEndian.PutUint32(b[headerSize:], 0)
+		binary.LittleEndian.PutUint32(b[torn:], 0)
 		return b
 	})
 	l = open(t, folder, wal.Options{})
-	wantFrames(t, l, folder, 0, nil)
+	wantFrames(t, l, folder, 0, [][]byte{numbered(0)})
+}
+
+// TestDoubt changes the end of a log in ways that a power cut does not, or may not, and
+// looks at what it says of that.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	full := t.TempDir()
+	l := open(t, full, wal.Options{})
+	first := headerSize + int(add(t, l, numbered(0)))
+	end := headerSize + int(add(t, l, numbered(1)))
+	shut(t, l)
+	content, err := os.ReadFile(segments(t, full)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip := func(at int) []byte {
+		b := bytes.Clone(content)
+		b[at] ^= 1
+		return b
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		doubt   string // part of it; "" if there is none
+		damaged bool
+	}{
+		"whole":                   {content: content},
+		"last frame damaged":      {content: flip(end - 1), doubt: "is not whole"},
+		"last frame cut":          {content: content[:end-1], doubt: "is not whole"},
+		"cut between frames":      {content: content[:first], doubt: "something cut it"},
+		"cut behind the last":     {content: content[:end], doubt: "something cut it"},
+		"without its first frame": {content: content[:headerSize], damaged: true},
+		"first frame of zeros":    {content: append(bytes.Clone(content[:headerSize]), make([]byte, len(content)-headerSize)...), damaged: true},
+	} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, filepath.Base(segments(t, full)[0])), c.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := wal.Open(folder, wal.Options{})
+		if c.damaged != errors.Is(err, wal.ErrDamaged) || !c.damaged && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		if got := l.Doubt(); (c.doubt == "") != (got == "") || !strings.Contains(got, c.doubt) {
+			t.Errorf("%s: doubt %q, want %q", name, got, c.doubt)
+		}
+		shut(t, l)
+	}
 }

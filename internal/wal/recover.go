@@ -102,8 +102,27 @@ func (l *Log) recoverLast(s *segment) error {
 	if found {
 		return fmt.Errorf("%w, but one at offset %d", damage(l.path(s), r.offset()), later)
 	}
+	if r.at == s.first {
+		return fmt.Errorf("%w: %s holds no whole frame, and a segment gets its name after its first", ErrDamaged, l.path(s))
+	}
+	l.doubt = l.doubtOf(s, r)
 	l.end = r.at
 	return l.settle(s, last)
+}
+
+// doubtOf tells what the end of the last segment may have lost.
+func (l *Log) doubtOf(s *segment, r *frames) string {
+	if head, err := r.bytes(r.offset(), headSize, s.size); err == nil {
+		if size, _, ok := parseHead(head, r.header.id, r.at, headSize+maxFrame); ok {
+			return fmt.Sprintf("in %s the last frame, of %d bytes at offset %d, is not whole: it was being written when the server ended, "+
+				"or what was acknowledged there is damaged", l.path(s), headSize+size, r.offset())
+		}
+	}
+	if least := min(firstSize, l.opts.SegmentSize); s.size < least {
+		return fmt.Sprintf("%s has %d bytes and was made with %d or more: something cut it, and what stood behind offset %d is lost",
+			l.path(s), s.size, least, r.offset())
+	}
+	return ""
 }
 
 // settle makes durable what the process before may not have: the name of the last

@@ -72,6 +72,7 @@ type Log struct {
 	segments []*segment // oldest first; frames go to the last
 	end      Position
 	released Position
+	doubt    string // see Doubt
 	spare    spare
 	changed  *sync.Cond // the spare did
 	failed   error
@@ -114,6 +115,10 @@ func Open(folder string, o Options) (*Log, error) {
 	}
 	return l, nil
 }
+
+// Doubt says why the end of the log that was found may not be where the process before
+// left it; "" if nothing speaks for that. What it says is for a person to read.
+func (l *Log) Doubt() string { return l.doubt }
 
 // ID returns a number that tells this log from every other, such as one that is
 // made in the same folder after this was deleted.
