@@ -73,20 +73,23 @@ func TestPowerLossIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := openIntake(t, 0)
-			in.vfs.IgnoreSync(test.ignored)
-			// Files of the log are given back a few times before.
-			c := in.cut(t, func(disk *powerloss.Disk, _ *rand.Rand, fn func(powerloss.Still)) {
-				disk.AtOperation(isLogFolder, 20, fn)
-			}, nil, test.kept)
-			if len(c.receipts) == 0 {
-				t.Fatal("no receipt was given before the cut")
+			// One cut may come when nothing is under way.
+			for range 5 {
+				in := openIntake(t, 0)
+				in.vfs.IgnoreSync(test.ignored)
+				// Files of the log are given back a few times before.
+				c := in.cut(t, func(disk *powerloss.Disk, _ *rand.Rand, fn func(powerloss.Still)) {
+					disk.AtOperation(isLogFolder, 20, fn)
+				}, nil, test.kept)
+				if len(c.receipts) == 0 {
+					t.Fatal("no receipt was given before the cut")
+				}
+				if _, err := verify(t, c, false); err != nil {
+					t.Log(err)
+					return
+				}
 			}
-			_, err := verify(t, c, false)
-			if err == nil {
-				t.Error("without syncs nothing was lost")
-			}
-			t.Log(err)
+			t.Error("without syncs nothing was lost")
 		})
 	}
 }

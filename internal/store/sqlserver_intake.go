@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/journal"
@@ -84,7 +85,7 @@ func arrivingRow(a *arrivalRow) ([]any, error) {
 		return nil, err
 	}
 	row := []any{
-		a.unit, timestamp{r.Time}, given, sequence, uuid(r.ID), string(r.DataType), string(r.TimeOrigin), timestamp{r.ServerTime},
+		a.unit, timestamp{r.Time}, given, sequence, uuid(r.ID), string(r.DataType), string(r.TimeOrigin), timestamp{datable(r.ServerTime)},
 		timestamp{r.ReceivedAt}, string(r.Status), int64(r.StatusCode), nil, r.Snapshot, nil, a.origin, text, nil, int64(a.lane),
 	}
 	if r.MessageID != "" {
@@ -99,6 +100,14 @@ func arrivingRow(a *arrivalRow) ([]any, error) {
 		row[16] = string(r.Payload)
 	}
 	return row, nil
+}
+
+// datable is a time that DATETIME2 can hold, else none: an OPC UA server may say any.
+func datable(t time.Time) time.Time {
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // unitRows are work units that were heard of.

@@ -187,7 +187,7 @@ func internalError(err error, doing string) error {
 	return mes.Wrap(mes.CodeInternal, fmt.Errorf("%s: %w", doing, err), "the store failed")
 }
 
-// at returns the time that the caller gives, else now.
+// orNow returns the time that the caller gives, else now.
 func orNow(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Now()
