@@ -23,7 +23,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	keep  = 500 * time.Millisecond
 	every = 50 * time.Millisecond
 	names = 12
 )
@@ -81,7 +80,7 @@ func openStore(t *testing.T) *store.Store {
 	return s
 }
 
-func start(t *testing.T, s *store.Store, n int) []*server {
+func start(t *testing.T, s *store.Store, n int, keep time.Duration) []*server {
 	t.Helper()
 	var list []string
 	for i := range names {
@@ -138,8 +137,9 @@ func counts(servers ...*server) (list []int) {
 // when it goes on.
 func TestOwnersChangeOnce(t *testing.T) {
 	t.Parallel()
+	const keep = 500 * time.Millisecond
 	db := openStore(t)
-	servers := start(t, db, 3)
+	servers := start(t, db, 3, keep)
 	eventually(t, "each has a third", func() bool { return fmt.Sprint(counts(servers...)) == "[4 4 4]" })
 	stopped, others := servers[0], servers[1:]
 	before := stopped.held()
@@ -181,7 +181,8 @@ func TestOwnersChangeOnce(t *testing.T) {
 // long nobody can renew anything.
 func TestNothingChangesHandsWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
-	servers := start(t, openStore(t), 2)
+	const keep = 2 * time.Second // longer than a busy machine holds a keeper up
+	servers := start(t, openStore(t), 2, keep)
 	eventually(t, "each has half", func() bool { return fmt.Sprint(counts(servers...)) == "[6 6]" })
 	time.Sleep(4 * every) // each has seen what the other has
 	before := []map[string]lease.Lease{servers[0].held(), servers[1].held()}
@@ -194,11 +195,11 @@ func TestNothingChangesHandsWhileTheDatabaseIsAway(t *testing.T) {
 	cut(servers[1], away)
 	time.Sleep(3 * every) // the other sees what it renewed last
 	cut(servers[0], away)
-	time.Sleep(3 * keep)
+	time.Sleep(keep + keep/2)
 	cut(servers[0], nil)
 	time.Sleep(4 * every) // one is back a little earlier, and finds the other's expired
 	cut(servers[1], nil)
-	time.Sleep(2 * keep)
+	time.Sleep(keep / 2)
 	for i, s := range servers {
 		after := s.held()
 		if len(after) != len(before[i]) {
