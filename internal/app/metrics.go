@@ -95,6 +95,8 @@ func (c *sharedCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- stepsDesc
 	ch <- appliedDesc
 	ch <- leasesDesc
+	ch <- lagDesc
+	ch <- logBytesDesc
 }
 
 func (c *sharedCollector) Collect(ch chan<- prometheus.Metric) {
@@ -103,6 +105,11 @@ func (c *sharedCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(appliedDesc, prometheus.CounterValue, float64(records))
 	held, _ := c.shared.lanes.Held()
 	ch <- prometheus.MustNewConstMetric(leasesDesc, prometheus.GaugeValue, float64(len(held)))
+	if c.shared.spool != nil {
+		waiting, _ := c.shared.spool.Backlog()
+		ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(waiting))
+		ch <- prometheus.MustNewConstMetric(logBytesDesc, prometheus.GaugeValue, float64(c.shared.spool.log.Size()))
+	}
 }
 
 type adapterCollector struct{ statuses func() []mes.AdapterStatus }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -68,18 +69,11 @@ func followingSteps() []apply.Step[*store.Tx] {
 // NewShared returns what a server does with a shared database while Run is under way.
 // The database may be away.
 func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Follow.Logger == nil {
-		o.Follow.Logger = o.Logger
-	}
-	if o.Lease.Logger == nil {
-		o.Lease.Logger = o.Logger
-	}
-	if o.DedupeWindow == 0 {
-		o.DedupeWindow = defaultDedupeWindow
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.Follow.Logger = cmp.Or(o.Follow.Logger, o.Logger)
+	o.Lease.Logger = cmp.Or(o.Lease.Logger, o.Logger)
+	o.Spool.Logger = cmp.Or(o.Spool.Logger, o.Logger)
+	o.DedupeWindow = cmp.Or(o.DedupeWindow, defaultDedupeWindow)
 	o.Spool.DedupeWindow = o.DedupeWindow
 	names := make([]string, store.Lanes)
 	for lane := range names {
@@ -105,9 +99,6 @@ func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, e
 	})
 	if o.Spool.Folder == "" {
 		return shared, nil
-	}
-	if o.Spool.Logger == nil {
-		o.Spool.Logger = o.Logger
 	}
 	var err error
 	shared.spool, err = OpenSpool(ctx, shared, s.Drain(), o.Spool)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,18 +34,10 @@ type SpoolOptions struct {
 }
 
 func (o *SpoolOptions) setDefaults() {
-	if o.MaxPending == 0 {
-		o.MaxPending = defaultMaxPending
-	}
-	if o.MaxLogBytes == 0 {
-		o.MaxLogBytes = defaultMaxLogBytes
-	}
-	if o.DedupeWindow == 0 {
-		o.DedupeWindow = defaultDedupeWindow
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.MaxPending = cmp.Or(o.MaxPending, defaultMaxPending)
+	o.MaxLogBytes = cmp.Or(o.MaxLogBytes, defaultMaxLogBytes)
+	o.DedupeWindow = cmp.Or(o.DedupeWindow, defaultDedupeWindow)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 }
 
 // Spooled is what ingest commits to over a database that may be away: the log that is

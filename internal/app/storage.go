@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,18 +53,10 @@ func (o *StorageOptions) setDefaults(path string) {
 	if o.LogFolder == "" {
 		o.LogFolder = logFolder(path)
 	}
-	if o.MaxPending == 0 {
-		o.MaxPending = defaultMaxPending
-	}
-	if o.MaxLogBytes == 0 {
-		o.MaxLogBytes = defaultMaxLogBytes
-	}
-	if o.DedupeWindow == 0 {
-		o.DedupeWindow = defaultDedupeWindow
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.MaxPending = cmp.Or(o.MaxPending, defaultMaxPending)
+	o.MaxLogBytes = cmp.Or(o.MaxLogBytes, defaultMaxLogBytes)
+	o.DedupeWindow = cmp.Or(o.DedupeWindow, defaultDedupeWindow)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Apply.ReleaseAfter == 0 {
 		// What is applied and not given back yet must never fill the log.
 		o.Apply.ReleaseAfter = int(min(defaultRelease, o.MaxLogBytes/4))

@@ -5,6 +5,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -53,18 +54,10 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	if o.Step == 0 {
-		o.Step = 4096
-	}
-	if o.Every == 0 {
-		o.Every = 100 * time.Millisecond
-	}
-	if o.ReadWait == 0 {
-		o.ReadWait = 2 * time.Second
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Step = cmp.Or(o.Step, 4096)
+	o.Every = cmp.Or(o.Every, 100*time.Millisecond)
+	o.ReadWait = cmp.Or(o.ReadWait, 2*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 }
 
 // Follower follows the lanes whose leases its server has.

@@ -21,15 +21,9 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	if o.Keep == 0 {
-		o.Keep = 8 * time.Second
-	}
-	if o.Every == 0 {
-		o.Every = 2 * time.Second
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Keep = cmp.Or(o.Keep, 8*time.Second)
+	o.Every = cmp.Or(o.Every, 2*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 }
 
 // Keeper takes and keeps its server's fair part of the leases of one group. While the

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/golang-sql/civil"
@@ -59,8 +58,10 @@ type sqlServerDB struct {
 	store   *Store
 	options SQLServerOptions
 	writers *sqlx.DB
-	closed  atomic.Bool
-	atWork  sync.WaitGroup
+
+	mu     sync.Mutex // guards closed, and that nothing begins to be at work after it
+	closed bool
+	atWork sync.WaitGroup
 }
 
 func (s *Store) openSQLServer(dsn string, options Options) error {
@@ -100,7 +101,9 @@ func (s *Store) openSQLServer(dsn string, options Options) error {
 }
 
 func (db *sqlServerDB) close() error {
-	db.closed.Store(true)
+	db.mu.Lock()
+	db.closed = true
+	db.mu.Unlock()
 	db.atWork.Wait()
 	return db.writers.Close()
 }
@@ -109,11 +112,10 @@ func (db *sqlServerDB) close() error {
 // made again as a whole, for a while: whatever may have come of it, the same records
 // are not stored twice.
 func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error) error {
-	db.atWork.Add(1)
-	defer db.atWork.Done()
-	if db.closed.Load() {
+	if !db.begin() {
 		return mes.Errorf(mes.CodeUnavailable, "the store is closed")
 	}
+	defer db.atWork.Done()
 	work := context.WithoutCancel(ctx)
 	enough := time.Now().Add(db.options.RetryFor)
 	pause := firstRetry
@@ -138,6 +140,16 @@ func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error)
 		}
 		pause = min(2*pause, longestRetry)
 	}
+}
+
+// begin tells whether there may be another transaction, and counts it if so.
+func (db *sqlServerDB) begin() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if !db.closed {
+		db.atWork.Add(1)
+	}
+	return !db.closed
 }
 
 // try makes one transaction.

@@ -134,7 +134,7 @@ func (l *load) once() (tally, error) {
 const refusedPause = 100 * time.Millisecond
 
 // closed lets each client send its next request when it has its answer, for the
-// length, or until ctx ends. Who is refused for now waits a moment.
+// length, or until ctx ends. Who is refused waits a moment.
 func (l *load) closed(ctx context.Context, length time.Duration) (tally, error) {
 	end := time.Now().Add(length)
 	return l.run(end, func(c *client) error {

@@ -1,0 +1,122 @@
+package follow_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"plantgate/internal/follow"
+	"plantgate/internal/journal"
+	"plantgate/internal/lease"
+	"plantgate/internal/mes"
+)
+
+// arrivals is a database in which only so many records wait to be followed.
+type arrivals struct {
+	mu        sync.Mutex
+	waiting   int64
+	fail      error
+	forgotten int
+	lanes     []int
+}
+
+func (a *arrivals) Follow(_ context.Context, lanes []int, _ []lease.Lease, limit int, fn func(struct{}, *journal.Batch) error) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lanes = lanes
+	if a.fail != nil {
+		return 0, a.fail
+	}
+	n := min(int64(limit), a.waiting)
+	if err := fn(struct{}{}, &journal.Batch{}); err != nil {
+		return 0, err
+	}
+	a.waiting -= n
+	return int(n), nil
+}
+
+func (a *arrivals) ForgetFollowed() { a.forgotten++ }
+
+func (a *arrivals) NewestArrival(context.Context) (int64, error) { return a.left(), nil }
+
+func (a *arrivals) OldestArrival(context.Context) (int64, error) { return min(1, a.left()), nil }
+
+func (a *arrivals) left() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.waiting
+}
+
+func (a *arrivals) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
+}
+
+// held are leases that do not change.
+type held map[string]lease.Lease
+
+func (h held) Held() (map[string]lease.Lease, <-chan struct{}) { return h, make(chan struct{}) }
+
+func run(t *testing.T, a *arrivals, h held) (f *follow.Follower[struct{}], stop func()) {
+	t.Helper()
+	f = follow.New[struct{}](a, h, nil, follow.Options{Step: 10})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	return f, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestReadersWait: a reader has what had arrived when it came, and does not wait for ever.
+func TestReadersWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrivals{waiting: 95}
+		f, stop := run(t, a, held{"3": {Epoch: 1}, "server:x": {Epoch: 1}, "1": {Epoch: 1}})
+		defer stop()
+		if err := f.Settle(t.Context()); err != nil || a.left() != 0 {
+			t.Errorf("%v, %d left", err, a.left())
+		}
+		if steps, records := f.Stats(); steps != 10 || records != 95 {
+			t.Errorf("%d records in %d steps", records, steps)
+		}
+		if len(a.lanes) != 2 || a.lanes[0] != 1 || a.lanes[1] != 3 {
+			t.Errorf("lanes %v", a.lanes)
+		}
+		if a.forgotten != 1 {
+			t.Errorf("what another server followed was forgotten %d times", a.forgotten)
+		}
+		a.set(func() { a.waiting, a.fail = 5, errors.New("away") })
+		began := time.Now()
+		if err := f.Settle(t.Context()); mes.ErrorCode(err) != mes.CodeUnavailable || time.Since(began) < 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		a.set(func() { a.fail = nil })
+		time.Sleep(5 * time.Second)
+		if a.left() != 0 {
+			t.Error("nothing follows once the database is well")
+		}
+	})
+}
+
+// TestNothingFollowsWithoutALease: another server does that.
+func TestNothingFollowsWithoutALease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrivals{waiting: 5}
+		_, stop := run(t, a, held{"server:x": {}})
+		time.Sleep(time.Minute)
+		stop()
+		if a.left() != 5 {
+			t.Error("it followed")
+		}
+	})
+}
