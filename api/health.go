@@ -53,7 +53,7 @@ type storeReadiness struct {
 type adapterSummary struct {
 	Door  string `json:"door" enums:"mqtt,opcua" example:"mqtt" validate:"required"`
 	Name  string `json:"name" example:"line-1" validate:"required"`
-	State string `json:"state" enums:"connecting,running,degraded,backing_off,refused,stopped" example:"running" validate:"required"`
+	State string `json:"state" enums:"connecting,running,degraded,backing_off,refused,stopped,standby" example:"running" validate:"required"`
 } //	@name	AdapterSummary
 
 // adapterBody is a connection to the floor.

@@ -18,6 +18,7 @@ import (
 	"plantgate/internal/certs"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
@@ -42,13 +43,6 @@ type App struct {
 	metrics  *metricsServer
 	caFile   string
 	secure   bool
-}
-
-// adapter is a permanent connection to the floor.
-type adapter interface {
-	// Run keeps the connection until ctx ends, then drains it.
-	Run(ctx context.Context) error
-	Status() mes.AdapterStatus
 }
 
 // Open builds the server and opens its listeners. What it opened is closed again
@@ -133,26 +127,44 @@ func (a *App) openIngest() error {
 // from here on; its publishers wait until Run commits.
 func (a *App) openFloor() error {
 	for _, c := range a.cfg.MQTT.Connections {
-		m, err := mqtt.New(c, mqtt.Deps{Ingester: a.ingest.Patient(), Decoder: a.decoder, Log: a.log})
+		keeper := a.storage.connections()
+		if c.SharedGroup != "" { // every server has a part of the messages
+			c.ClientID += "-" + a.cfg.Store.ServerName()
+			keeper = nil
+		}
+		err := a.connect(mes.DoorMQTT, c.Name, keeper, func(ingester ingest.Ingester) (adapter, error) {
+			return mqtt.New(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Log: a.log})
+		})
 		if err != nil {
 			return fmt.Errorf("MQTT connection %s: %w", c.Name, err)
 		}
-		a.adapters = append(a.adapters, m)
 	}
 	for _, c := range a.cfg.OPCUA.Connections {
-		o, err := opcua.New(c, opcua.Deps{
-			Ingester: a.ingest.Patient(), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
+		err := a.connect(mes.DoorOPCUA, c.Name, a.storage.connections(), func(ingester ingest.Ingester) (adapter, error) {
+			return opcua.New(c, opcua.Deps{
+				Ingester: ingester, Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("OPC UA connection %s: %w", c.Name, err)
 		}
-		a.adapters = append(a.adapters, o)
 	}
 	if !a.cfg.MQTT.Broker.Enabled {
 		return nil
 	}
 	var err error
 	a.broker, err = broker.Start(a.cfg.MQTT.Broker, broker.Deps{Ingester: a.ingest.Patient(), Decoder: a.decoder, Log: a.log})
+	return err
+}
+
+// connect adds a connection: one that is always this server's, or one that keeper says
+// when it is. A connection that can't be configured fails here in either case.
+func (a *App) connect(door mes.Door, name string, keeper *lease.Keeper, open func(ingest.Ingester) (adapter, error)) error {
+	ad, err := open(a.ingest.Patient())
+	if err == nil && keeper != nil {
+		ad = &ownedConnection{door: door, name: name, keeper: keeper, ingester: a.ingest.Patient(), open: open}
+	}
+	a.adapters = append(a.adapters, ad)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"plantgate/internal/auth"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/spool"
 	"plantgate/internal/store"
@@ -29,6 +30,9 @@ type database interface {
 	// backlog tells how many records wait for the database, and whether there is room for
 	// more while it is away; nil where nothing can wait.
 	backlog() func() (records int64, room bool)
+	// connections tells which connections to the floor this server has; nil where all
+	// are its own.
+	connections() *lease.Keeper
 	// Run brings up to date what follows from records until ctx ends.
 	Run(ctx context.Context) error
 	// alone runs what only one of the servers that share a database may do at a time.
@@ -66,12 +70,26 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (dat
 		Spool: SpoolOptions{
 			Folder: sharedLogFolder(cfg), MaxPending: int64(cfg.Store.Log.MaxRecords), MaxLogBytes: int64(cfg.Store.Log.MaxBytes),
 		},
-		DedupeWindow: cfg.Data.DedupeWindow,
+		DedupeWindow: cfg.Data.DedupeWindow, Connections: ownedConnections(cfg),
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return shared, nil
+}
+
+// ownedConnections are the connections of which one server at a time has each.
+func ownedConnections(cfg config.Config) []string {
+	var names []string
+	for _, c := range cfg.MQTT.Connections {
+		if c.SharedGroup == "" {
+			names = append(names, connectionName(mes.DoorMQTT, c.Name))
+		}
+	}
+	for _, c := range cfg.OPCUA.Connections {
+		names = append(names, connectionName(mes.DoorOPCUA, c.Name))
+	}
+	return names
 }
 
 // sharedLogFolder is where the log stands that is kept while a shared database is away.
@@ -107,6 +125,8 @@ func (s *Storage) kind() string                    { return "sqlite" }
 func (s *Storage) collector() prometheus.Collector { return &storageCollector{s} }
 
 func (s *Storage) backlog() func() (int64, bool) { return nil }
+
+func (s *Storage) connections() *lease.Keeper { return nil }
 
 // Run implements database.
 func (s *Storage) Run(ctx context.Context) error { return s.Runner.Run(ctx) }
@@ -152,6 +172,8 @@ func (s *Shared) backlog() func() (int64, bool) {
 	return s.spool.Backlog
 }
 
+func (s *Shared) connections() *lease.Keeper { return s.floor }
+
 func (s *Shared) alone(ctx context.Context, task string, fn func(context.Context) error) error {
-	return s.tasks.While(ctx, task, fn)
+	return s.tasks.While(ctx, task, func(ctx context.Context, _ lease.Lease) error { return fn(ctx) })
 }

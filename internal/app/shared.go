@@ -27,6 +27,8 @@ type SharedOptions struct {
 	Sites []mes.Equipment
 	// DedupeWindow is how long message ids count; 0 means a week.
 	DedupeWindow time.Duration
+	// Connections are those to the floor of which one server at a time has each.
+	Connections []string
 	// Spool is the log that is kept while the database is away; without a folder there
 	// is none, and what comes in meanwhile is refused.
 	Spool  SpoolOptions
@@ -45,6 +47,7 @@ type Shared struct {
 	follower *follow.Follower[*store.Tx]
 	lanes    *lease.Keeper
 	tasks    *lease.Keeper
+	floor    *lease.Keeper
 	sites    []mes.Equipment
 	ledger   store.LedgerKeep
 	log      *slog.Logger
@@ -82,9 +85,16 @@ func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, e
 	shared := &Shared{
 		Store: s, direct: s.Intake(), sites: o.Sites, log: o.Logger,
 		ledger: store.LedgerKeep{Messages: o.DedupeWindow, Keys: keyWindow},
-		lanes:  lease.New(s, "lane", o.Server, names, o.Lease),
-		tasks:  lease.New(s, "task", o.Server, []string{taskRollups, taskRetention, taskLedger}, o.Lease),
 	}
+	if err := shared.openSpool(ctx, o.Spool); err != nil {
+		return nil, err
+	}
+	if shared.spool != nil {
+		o.Lease.Memory = shared.spool.known
+	}
+	shared.lanes = lease.New(s, "lane", o.Server, names, o.Lease)
+	shared.tasks = lease.New(s, "task", o.Server, []string{taskRollups, taskRetention, taskLedger}, o.Lease)
+	shared.floor = lease.New(s, "connection", o.Server, o.Connections, o.Lease)
 	s.ProveRollups(func() (lease.Lease, bool) {
 		held, _ := shared.tasks.Held()
 		l, ok := held[taskRollups]
@@ -97,12 +107,14 @@ func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, e
 		}
 		return shared.follower.Settle(ctx)
 	})
-	if o.Spool.Folder == "" {
-		return shared, nil
+	return shared, nil
+}
+
+func (s *Shared) openSpool(ctx context.Context, o SpoolOptions) (err error) {
+	if o.Folder != "" {
+		s.spool, err = OpenSpool(ctx, s, s.Drain(), o)
 	}
-	var err error
-	shared.spool, err = OpenSpool(ctx, shared, s.Drain(), o.Spool)
-	return shared, err
+	return err
 }
 
 // Update implements ingest.Store: in the database, or not at all.
@@ -158,7 +170,7 @@ const (
 )
 
 // forget removes what no longer counts of the delivery ledger, until ctx ends.
-func (s *Shared) forget(ctx context.Context) error {
+func (s *Shared) forget(ctx context.Context, _ lease.Lease) error {
 	for {
 		n, err := s.ForgetDeliveries(ctx, s.ledger, time.Now(), forgottenAtOnce)
 		if err != nil && ctx.Err() == nil {
@@ -205,21 +217,29 @@ func (s *Shared) Close() error {
 
 // work keeps leases and follows records until ctx ends, once the schema is right.
 func (s *Shared) work(ctx context.Context) error {
-	for s.check(ctx) != nil {
-		select {
-		case <-time.After(betweenChecks):
-		case <-ctx.Done():
-			return nil
-		}
-	}
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
 	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	// A server that starts while the database is away goes on with the connections that
+	// it had. One that can't store must not take any.
+	connect := sync.OnceFunc(func() { keeper.Go(func() { s.floor.Run(keeping) }) })
+	for err := s.check(ctx); err != nil; err = s.check(ctx) {
+		if errors.Is(err, mes.ErrStoreAway) {
+			connect()
+		}
+		select {
+		case <-time.After(betweenChecks):
+		case <-ctx.Done():
+			stopKeeping()
+			return nil
+		}
+	}
+	connect()
 	keeper.Go(func() { s.lanes.Run(keeping) })
 	keeper.Go(func() { s.tasks.Run(keeping) })
 	keeper.Go(func() { _ = s.tasks.While(ctx, taskLedger, s.forget) })
 	err := s.follower.Run(ctx)
 	stopKeeping() // what is held is given back once nothing is written any more
-	keeper.Wait()
 	return err
 }

@@ -146,6 +146,10 @@ type MQTTConnection struct {
 	Name     string `koanf:"name"`
 	URL      string `koanf:"url"`
 	ClientID string `koanf:"client_id"`
+	// SharedGroup makes each of several servers take a part of the messages, by shared
+	// subscriptions of that group; "" gives the connection to one of them at a time.
+	SharedGroup string `koanf:"shared_group"`
+
 	Username string `koanf:"username"`
 	// UsernameFile and PasswordFile are read at each connect.
 	UsernameFile  string         `koanf:"username_file"`

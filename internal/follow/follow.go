@@ -147,7 +147,7 @@ func (f *Follower[T]) step(ctx context.Context) (int, error) {
 	for name, l := range held {
 		lane, err := strconv.Atoi(name)
 		if err != nil {
-			continue // the presence of the server
+			continue
 		}
 		epochs[lane] = l.Epoch
 		leases = append(leases, l)

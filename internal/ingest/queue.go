@@ -18,7 +18,9 @@ type job struct {
 	items []mes.QuarantineItem
 	// resolve is the quarantined item that this batch replays or discards.
 	resolve *mes.QuarantineItem
-	bytes   int
+	// owner is the right by which all of the batch was received; nil if it needs none.
+	owner *mes.Ownership
+	bytes int
 	// signals of all records, which are what makes a commit long.
 	signals int
 
@@ -36,6 +38,9 @@ func (p *jobs) get(records []mes.Record) *job {
 		j = &job{done: make(chan struct{}, 1)}
 	}
 	j.records, j.receipts = records, make([]mes.Receipt, len(records))
+	if len(records) > 0 {
+		j.owner = records[0].Owner
+	}
 	for i := range records {
 		j.bytes += len(records[i].Payload) + recordOverhead
 		j.signals += len(records[i].Signals)

@@ -107,6 +107,8 @@ func (tx *faultTx) AppendRecords(_ context.Context, records []mes.Record, _ inge
 	return receipts, nil
 }
 
+func (tx *faultTx) Prove(context.Context, []mes.Ownership) error { return nil }
+
 func (tx *faultTx) AppendQuarantine(_ context.Context, items []mes.QuarantineItem) error {
 	tx.items = append(tx.items, items...)
 	return nil

@@ -26,6 +26,10 @@ type Store interface {
 
 // Tx is one write transaction of ingest.
 type Tx interface {
+	// Prove fails with mes.ErrLeaseLost unless every server still has its right, and
+	// keeps it until the end of the transaction. A store that can't know it takes
+	// records with the right by which they were received, and proves it later.
+	Prove(ctx context.Context, owners []mes.Ownership) error
 	// AppendRecords makes the records durable and returns a receipt for each, in
 	// order. It stores nothing for
 	//   - a record whose id, or whose other reading of a repeated hour, is there:

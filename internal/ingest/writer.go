@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"plantgate/internal/mes"
@@ -88,7 +90,7 @@ func (s *Service) commitGroup(jobs []*job) error {
 	switch {
 	case errors.Is(err, mes.ErrDurability):
 		return err
-	case err == nil || len(jobs) == 1 || mes.ErrorCode(err) == mes.CodeUnavailable:
+	case err == nil || len(jobs) == 1 || mes.ErrorCode(err) == mes.CodeUnavailable && !errors.Is(err, mes.ErrLeaseLost):
 		for _, j := range jobs {
 			j.finish(err)
 		}
@@ -142,6 +144,11 @@ func (s *Service) update(jobs []*job) error {
 
 func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	ctx := context.Background()
+	if owners := ownersOf(jobs); len(owners) > 0 {
+		if err := tx.Prove(ctx, owners); err != nil {
+			return err
+		}
+	}
 	records := s.group[:0]
 	for _, j := range jobs {
 		for _, i := range j.accepted {
@@ -167,6 +174,19 @@ func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 		return err
 	}
 	return s.resolve(ctx, tx, jobs)
+}
+
+// ownersOf are the rights by which records were received, each once, in an order that
+// is the same for everybody, so that two who prove them don't wait for each other.
+func ownersOf(jobs []*job) []mes.Ownership {
+	var owners []mes.Ownership
+	for _, j := range jobs {
+		if j.owner != nil && !slices.Contains(owners, *j.owner) {
+			owners = append(owners, *j.owner)
+		}
+	}
+	slices.SortFunc(owners, func(a, b mes.Ownership) int { return strings.Compare(a.Lease, b.Lease) })
+	return owners
 }
 
 // distribute gives each job its receipts, and returns what goes to quarantine:

@@ -149,6 +149,9 @@ func (d *decoder) time() time.Time {
 
 func (d *decoder) record(r *mes.Record) {
 	bits := d.byte()
+	if bits >= hasOwner<<1 {
+		d.fail()
+	}
 	d.fixed(r.ID[:])
 	r.SiteID, r.MachineID = d.string(), d.string()
 	r.DataType = mes.DataType(d.string())
@@ -185,6 +188,9 @@ func (d *decoder) record(r *mes.Record) {
 	r.Snapshot = bits&isSnapshot != 0
 	if bits&hasPayload != 0 {
 		r.Payload = d.bytes()
+	}
+	if bits&hasOwner != 0 {
+		r.Owner = &mes.Ownership{Lease: d.string(), Server: d.string(), Epoch: d.varint()}
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	hasServerTime
 	isSnapshot
 	hasPayload
+	hasOwner
 )
 
 // The kinds of entries of a frame, each the byte before it.
@@ -50,6 +51,9 @@ func appendRecord(b []byte, r *mes.Record) []byte {
 	if r.Payload != nil {
 		bits |= hasPayload
 	}
+	if r.Owner != nil {
+		bits |= hasOwner
+	}
 	b = append(b, entryRecord, bits)
 	b = append(b, r.ID[:]...)
 	b = appendText(b, r.SiteID)
@@ -82,6 +86,11 @@ func appendRecord(b []byte, r *mes.Record) []byte {
 	}
 	if r.Payload != nil {
 		b = appendBytes(b, r.Payload)
+	}
+	if r.Owner != nil {
+		b = appendText(b, r.Owner.Lease)
+		b = appendText(b, r.Owner.Server)
+		b = binary.AppendVarint(b, r.Owner.Epoch)
 	}
 	return b
 }

@@ -45,6 +45,10 @@ func (t *tx) undo() {
 	t.j.pending.forget(t.deliveries, t.resolved)
 }
 
+// Prove implements ingest.Tx: what is here can't know it, and keeps the right with the
+// records.
+func (t *tx) Prove(context.Context, []mes.Ownership) error { return nil }
+
 // AppendRecords implements ingest.Tx.
 func (t *tx) AppendRecords(ctx context.Context, records []mes.Record, window ingest.LedgerWindow) ([]mes.Receipt, error) {
 	ctx = context.WithoutCancel(ctx) // a caller that gave up must not fail the group

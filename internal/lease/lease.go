@@ -8,6 +8,8 @@ package lease
 import (
 	"context"
 	"time"
+
+	"plantgate/internal/mes"
 )
 
 // Lease is the right to do one thing. An epoch has one owner.
@@ -21,6 +23,11 @@ type Lease struct {
 	ExpiresAt time.Time
 	// Expired tells whether that time had come when it was read.
 	Expired bool
+}
+
+// Ownership is the lease as what a record was received by.
+func (l Lease) Ownership() mes.Ownership {
+	return mes.Ownership{Lease: l.Name, Server: l.Owner, Epoch: l.Epoch}
 }
 
 // Store keeps leases.

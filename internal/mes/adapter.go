@@ -13,6 +13,8 @@ const (
 	AdapterBackingOff AdapterState = "backing_off"
 	AdapterRefused    AdapterState = "refused"
 	AdapterStopped    AdapterState = "stopped"
+	// AdapterStandby: another server has the connection.
+	AdapterStandby AdapterState = "standby"
 )
 
 // AdapterStatus is what is known of one MQTT or OPC UA connection.

@@ -167,6 +167,9 @@ type Record struct {
 	Snapshot bool
 	Flags    []Flag
 	Origin   Origin
+	// Owner is by what right the server received it; nil if it needs none. It never
+	// enters the identity, and is not stored.
+	Owner *Ownership
 	// Payload is the message as it came: a JSON object, or any bytes where
 	// Fault is set. Nil where there was none (OPC UA).
 	Payload []byte

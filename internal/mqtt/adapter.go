@@ -99,6 +99,22 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 // Status returns what is known of the connection.
 func (a *Adapter) Status() mes.AdapterStatus { return a.condition.snapshot() }
 
+// filters are what the connection subscribes to.
+func (a *Adapter) filters() []filter {
+	list := a.bindings.filters()
+	if a.cfg.SharedGroup != "" {
+		for i := range list {
+			list[i].name = a.shared(list[i].name)
+		}
+	}
+	return list
+}
+
+// shared makes a filter one of a shared subscription, of whose messages each of its
+// clients gets a part (MQTT 5.0, 4.8.2; brokers that have it take it from clients of
+// 3.1.1 too).
+func (a *Adapter) shared(filter string) string { return "$share/" + a.cfg.SharedGroup + "/" + filter }
+
 // Run keeps the connection until ctx ends. Then it takes no more messages,
 // waits for the commit and acknowledgement of those in hand (at most 10 s),
 // disconnects and returns nil. What was not acknowledged the broker keeps and

@@ -55,7 +55,8 @@ func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
 
 // store ingests the records and returns true after their commit. As long as
 // that fails it tries again, for the messages are neither acknowledged nor
-// dropped; it returns false only once ctx has ended.
+// dropped; it returns false only once ctx has ended, or another server has the
+// connection and gets the messages.
 func (a *Adapter) store(ctx context.Context, records []mes.Record) bool {
 	if len(records) == 0 {
 		return true
@@ -68,7 +69,7 @@ func (a *Adapter) store(ctx context.Context, records []mes.Record) bool {
 			a.condition.quarantined(countQuarantined(receipts))
 			return true
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, mes.ErrLeaseLost) {
 			return false
 		}
 		wait := pause.NextBackOff()

@@ -143,7 +143,7 @@ func connectError(token *paho.ConnectToken) error {
 
 // serve handles what happens to the connection until it ends.
 func (s *session) serve(ctx context.Context) error {
-	refused := s.subscribe(ctx, s.a.bindings.filters())
+	refused := s.subscribe(ctx, s.a.filters())
 	pause := newBackOff(refusedPause)
 	retry := time.NewTimer(pause.NextBackOff())
 	defer retry.Stop()
@@ -303,7 +303,13 @@ func (s *session) tidy(ctx context.Context, name string) {
 	}
 	s.tidied[name] = time.Now()
 	s.a.log.Warn("MQTT message of no configured topic, quarantined and unsubscribed", "topic", name)
-	s.await(ctx, s.client.Unsubscribe(filtersOf(name)...))
+	guesses := filtersOf(name)
+	if s.a.cfg.SharedGroup != "" {
+		for _, filter := range guesses {
+			guesses = append(guesses, s.a.shared(filter))
+		}
+	}
+	s.await(ctx, s.client.Unsubscribe(guesses...))
 }
 
 // maxGuessLevels bounds the filters of one topic to 2^7 - 1.

@@ -11,14 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 )
 
-// Known is what intake needs to know and the database said before: API keys (their
-// hashes) and equipment. It stands in a file beside the log, so that a server that is
+// Known is what a server needs to know and the database said before: API keys (their
+// hashes), equipment, the leases that it has. It stands in a file beside the log, so that a server that is
 // started while the database is away serves.
 type Known struct {
 	path string
@@ -27,17 +29,25 @@ type Known struct {
 	dirty bool
 	keys  map[string]mes.APIKey // by prefix
 	units map[[2]string]bool    // by site and id
+	// leases are sorted by name, by group.
+	leases map[string][]lease.Lease
+	hurry  chan struct{} // has a token when the file is to be written at once
 }
 
 // knownFile is the content of the file.
 type knownFile struct {
 	Keys  []mes.APIKey `json:"keys"`
 	Units [][2]string  `json:"units"`
+
+	Leases map[string][]lease.Lease `json:"leases"`
 }
 
 // OpenKnown reads the file; one that is not there yet is empty.
 func OpenKnown(path string) (*Known, error) {
-	k := &Known{path: path, keys: map[string]mes.APIKey{}, units: map[[2]string]bool{}}
+	k := &Known{
+		path: path, keys: map[string]mes.APIKey{}, units: map[[2]string]bool{}, leases: map[string][]lease.Lease{},
+		hurry: make(chan struct{}, 1),
+	}
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -55,6 +65,7 @@ func OpenKnown(path string) (*Known, error) {
 	for _, u := range f.Units {
 		k.units[u] = true
 	}
+	maps.Copy(k.leases, f.Leases)
 	return k, nil
 }
 
@@ -72,6 +83,33 @@ func (k *Known) addEquipment(siteID, id string) {
 	}
 }
 
+// Leases implements lease.Memory.
+func (k *Known) Leases(group string) []lease.Lease {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.leases[group]
+}
+
+// KeepLeases implements lease.Memory. Who has a lease changes rarely, and the file is
+// written when it does.
+func (k *Known) KeepLeases(group string, list []lease.Lease) {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].ExpiresAt, list[i].Expired = time.Time{}, false // of no meaning later
+	}
+	slices.SortFunc(list, func(a, b lease.Lease) int { return strings.Compare(a.Name, b.Name) })
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if slices.Equal(k.leases[group], list) {
+		return
+	}
+	k.leases[group], k.dirty = list, true
+	select {
+	case k.hurry <- struct{}{}:
+	default:
+	}
+}
+
 // Run writes the file when something changed, until ctx ends.
 func (k *Known) Run(ctx context.Context, log *slog.Logger) {
 	ticker := time.NewTicker(betweenWrites)
@@ -79,6 +117,7 @@ func (k *Known) Run(ctx context.Context, log *slog.Logger) {
 	for ctx.Err() == nil {
 		select {
 		case <-ticker.C:
+		case <-k.hurry:
 		case <-ctx.Done():
 		}
 		if err := k.Write(); err != nil {
@@ -97,7 +136,7 @@ func (k *Known) Write() error {
 		k.mu.Unlock()
 		return nil
 	}
-	f := knownFile{Keys: slices.Collect(maps.Values(k.keys)), Units: slices.Collect(maps.Keys(k.units))}
+	f := knownFile{Keys: slices.Collect(maps.Values(k.keys)), Units: slices.Collect(maps.Keys(k.units)), Leases: maps.Clone(k.leases)}
 	k.dirty = false
 	k.mu.Unlock()
 	raw, err := json.Marshal(f)

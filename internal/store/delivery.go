@@ -83,7 +83,8 @@ func (k LedgerKeep) Forget(ctx context.Context, t *Tx, b *journal.Batch) error {
 }
 
 // ForgetDeliveries removes at most limit entries of each kind that no longer count, and
-// returns how many it removed: for a database that no step follows commits to.
+// returns how many it removed: for a database that no step follows commits to. Who had
+// leases long ago is forgotten with them.
 func (s *Store) ForgetDeliveries(ctx context.Context, keep LedgerKeep, now time.Time, limit int) (removed int64, err error) {
 	for kind, window := range map[journal.DeliveryKind]time.Duration{
 		journal.DeliveryMessage: keep.Messages, journal.DeliveryKey: keep.Keys,
@@ -97,7 +98,9 @@ func (s *Store) ForgetDeliveries(ctx context.Context, keep LedgerKeep, now time.
 			return removed, err
 		}
 	}
-	return removed, nil
+	return removed, s.update(ctx, synced, func(t *Tx) error {
+		return s.db.writeFault(t.exec(ctx, forgetEpochs, timestamp{now.Add(-epochsKept)}), "forget who had leases")
+	})
 }
 
 // forgetDelivery removes the oldest entries of a kind.

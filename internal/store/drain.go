@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/journal"
+	"plantgate/internal/mes"
 )
 
 // Drain is the store as what a log is drained into that was kept while it was away. It
@@ -26,21 +28,55 @@ func (d Drain) Apply(ctx context.Context, _ journal.Applied, _ bool, fn func(*Tx
 func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Tx, *journal.Batch) error {
 	return func(ctx context.Context, t *Tx, b *journal.Batch) error {
 		in := &intakeTx{t}
-		receipts, err := in.AppendRecords(ctx, b.Records, window())
+		records, items, err := t.sortOvertaken(ctx, b.Records)
 		if err != nil {
 			return err
 		}
-		items := b.Items[:len(b.Items):len(b.Items)]
+		receipts, err := in.AppendRecords(ctx, records, window())
+		if err != nil {
+			return err
+		}
 		for i := range receipts {
 			if receipts[i].Fault != nil {
-				items = append(items, ingest.QuarantineItem(&b.Records[i], receipts[i].Fault))
+				items = append(items, ingest.QuarantineItem(&records[i], receipts[i].Fault))
 			}
 		}
+		items = append(items, b.Items...)
 		if err := in.AppendQuarantine(ctx, items); err != nil {
 			return err
 		}
 		return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, window()), "keep deliveries")
 	}
+}
+
+// sortOvertaken splits off what may be in the database already under another id: values
+// without a time of their own, of a connection that another server had taken over when
+// they came. That server subscribed to the same values. (MQTT brokers give a message to
+// one of them only.)
+func (t *Tx) sortOvertaken(ctx context.Context, records []mes.Record) (kept []mes.Record, items []mes.QuarantineItem, err error) {
+	lost := map[mes.Ownership]time.Time{}
+	kept = make([]mes.Record, 0, len(records))
+	for i := range records {
+		r := &records[i]
+		if r.Owner == nil || r.Origin.Door != mes.DoorOPCUA || r.TimeOrigin == mes.TimeSource {
+			kept = append(kept, *r)
+			continue
+		}
+		at, known := lost[*r.Owner]
+		if !known {
+			if at, err = t.overtaken(ctx, *r.Owner); err != nil {
+				return nil, nil, err
+			}
+			lost[*r.Owner] = at
+		}
+		if at.IsZero() || r.ReceivedAt.Before(at) {
+			kept = append(kept, *r)
+			continue
+		}
+		items = append(items, ingest.QuarantineItem(r, mes.Errorf(mes.CodeConflict,
+			"has no time of its own, and came after another server had taken the connection over at %s: it may be stored by that", at.Format(time.RFC3339Nano))))
+	}
+	return kept, items, nil
 }
 
 // putNewKeys adds the idempotency keys that are not in the ledger. Message ids are added

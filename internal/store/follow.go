@@ -57,8 +57,10 @@ func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, l
 	n := 0
 	err := s.update(ctx, synced, func(t *Tx) error {
 		b := &journal.Batch{}
-		if err := t.prove(ctx, leases); err != nil {
-			return err
+		for _, l := range leases {
+			if err := t.prove(ctx, l.Ownership()); err != nil {
+				return err
+			}
 		}
 		var arrivals [][]any
 		for _, lane := range lanes {

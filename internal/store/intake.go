@@ -53,6 +53,11 @@ func laneOf(siteID, machineID string) int {
 // intakeTx implements ingest.Tx.
 type intakeTx struct{ *Tx }
 
+// Prove implements ingest.Tx.
+func (t *intakeTx) Prove(ctx context.Context, owners []mes.Ownership) error {
+	return t.prove(ctx, owners...)
+}
+
 // AppendRecords implements ingest.Tx.
 func (t *intakeTx) AppendRecords(ctx context.Context, records []mes.Record, window ingest.LedgerWindow) ([]mes.Receipt, error) {
 	if len(records) == 0 {

@@ -56,6 +56,24 @@ var (
 	proveLease = portable("UPDATE lease SET epoch = epoch WHERE name = ? AND owner = ? AND epoch = ?")
 )
 
+var (
+	noteEpoch = portable(`INSERT INTO lease_epoch (name, epoch, owner, began_at)
+		SELECT name, epoch, owner, began_at FROM lease WHERE name = ?`)
+	epochBegan   = portable("SELECT began_at FROM lease_epoch WHERE name = ? AND epoch = ?")
+	forgetEpochs = portable("DELETE FROM lease_epoch WHERE began_at < ?")
+)
+
+// epochsKept is how long it is known who had a lease: longer than any server is apart
+// from the database and comes back.
+const epochsKept = 180 * 24 * time.Hour
+
+// overtaken tells when a right was lost that a server had; zero if it has it still.
+func (t *Tx) overtaken(ctx context.Context, o mes.Ownership) (time.Time, error) {
+	var began timestamp
+	_, err := t.get(ctx, &began, epochBegan, o.Lease, o.Epoch+1)
+	return began.Time, t.store.db.readFault(err, "read who has a lease")
+}
+
 // Leases implements lease.Store.
 func (s *Store) Leases(ctx context.Context, prefix string) ([]lease.Lease, error) {
 	var rows []leaseRow
@@ -79,7 +97,9 @@ func (s *Store) ClaimLease(ctx context.Context, name, owner string, epoch int64,
 			}
 		}
 		n, err := t.execCount(ctx, claimLease, name, owner, epoch, keep.Milliseconds())
-		taken = n == 1
+		if taken = n == 1; taken {
+			err = t.exec(ctx, noteEpoch, name)
+		}
 		return s.db.writeFault(err, "claim a lease")
 	})
 	return lease.Lease{Name: name, Owner: owner, Epoch: epoch + 1}, taken && err == nil, err
@@ -102,11 +122,11 @@ func (s *Store) ReleaseLease(ctx context.Context, l lease.Lease) error {
 	})
 }
 
-// prove fails with mes.ErrLeaseLost unless every lease is its owner's until the end of
-// the transaction.
-func (t *Tx) prove(ctx context.Context, leases []lease.Lease) error {
-	for _, l := range leases {
-		n, err := t.execCount(ctx, proveLease, l.Name, l.Owner, l.Epoch)
+// prove fails with mes.ErrLeaseLost unless every right is its server's until the end of the
+// transaction.
+func (t *Tx) prove(ctx context.Context, owners ...mes.Ownership) error {
+	for _, o := range owners {
+		n, err := t.execCount(ctx, proveLease, o.Lease, o.Server, o.Epoch)
 		if err != nil {
 			return t.store.db.writeFault(err, "prove a lease")
 		}

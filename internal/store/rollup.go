@@ -67,7 +67,7 @@ func (s *Store) UpdateRollups(ctx context.Context, fn func(series.RollupTx) erro
 			if !held {
 				return mes.Wrap(mes.CodeUnavailable, mes.ErrLeaseLost, "another server has taken over")
 			}
-			if err := t.prove(ctx, []lease.Lease{l}); err != nil {
+			if err := t.prove(ctx, l.Ownership()); err != nil {
 				return err
 			}
 		}

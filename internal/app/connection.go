@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/lease"
+	"plantgate/internal/mes"
+)
+
+// adapter is a permanent connection to the floor.
+type adapter interface {
+	// Run keeps the connection until ctx ends, then drains it.
+	Run(ctx context.Context) error
+	Status() mes.AdapterStatus
+}
+
+// connectionName names a connection in leases.
+func connectionName(door mes.Door, name string) string { return string(door) + ":" + name }
+
+// ownedConnection is a connection that one at a time has of the servers that share a
+// database. It is made anew whenever it comes to this one.
+type ownedConnection struct {
+	door     mes.Door
+	name     string
+	keeper   *lease.Keeper
+	ingester ingest.Ingester
+	open     func(ingest.Ingester) (adapter, error)
+
+	mu      sync.Mutex
+	current adapter // nil while another server has it
+	// before counts what came while this server had it before.
+	before mes.AdapterStatus
+}
+
+// Run implements adapter.
+func (c *ownedConnection) Run(ctx context.Context) error {
+	return c.keeper.While(ctx, connectionName(c.door, c.name), func(ctx context.Context, l lease.Lease) error {
+		ad, err := c.open(ingest.Owned(c.ingester, l.Ownership()))
+		if err != nil {
+			return err
+		}
+		c.set(ad)
+		defer c.set(nil)
+		return ad.Run(ctx)
+	})
+}
+
+// set takes note of the connection that begins, or of the end of the one that was.
+func (c *ownedConnection) set(ad adapter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		c.before = c.sum(c.current.Status())
+	}
+	c.current = ad
+}
+
+func (c *ownedConnection) sum(s mes.AdapterStatus) mes.AdapterStatus {
+	s.Received += c.before.Received
+	s.Quarantined += c.before.Quarantined
+	s.Reconnects += c.before.Reconnects
+	if s.LastMessage.IsZero() {
+		s.LastMessage = c.before.LastMessage
+	}
+	return s
+}
+
+// Status implements adapter.
+func (c *ownedConnection) Status() mes.AdapterStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		return c.sum(c.current.Status())
+	}
+	s := c.before
+	s.Door, s.Name, s.State = c.door, c.name, mes.AdapterStandby
+	s.Detail = "no server has the connection yet"
+	if owner := c.keeper.Owner(connectionName(c.door, c.name)); owner != "" {
+		s.Detail = "the server " + owner + " has the connection"
+	}
+	return s
+}
