@@ -2,6 +2,9 @@ package app
 
 import (
 	"plantgate/internal/apply"
+	"plantgate/internal/ingest"
+	"plantgate/internal/lease"
+	"plantgate/internal/mes"
 	"plantgate/internal/store"
 )
 
@@ -10,4 +13,15 @@ import (
 func Steps(o StorageOptions) []apply.Step[*store.Tx] {
 	o.setDefaults("")
 	return steps(o)
+}
+
+// Adapter is a permanent connection to the floor.
+type Adapter = adapter
+
+// ConnectionName names a connection in leases.
+var ConnectionName = connectionName
+
+// Connect returns a connection that one server at a time has.
+func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.Ingester, open func(ingest.Ingester) (Adapter, error)) Adapter {
+	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open}
 }

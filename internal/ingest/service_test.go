@@ -29,6 +29,7 @@ type faultStore struct {
 	fail     func(int) error // if set, decides on each transaction by its size
 	conflict map[string]bool // message ids that are in conflict
 	full     chan struct{}   // if set, there is no room until it is closed
+	lost     string          // the lease that another server has
 }
 
 func newFaultStore() *faultStore {
@@ -107,7 +108,14 @@ func (tx *faultTx) AppendRecords(_ context.Context, records []mes.Record, _ inge
 	return receipts, nil
 }
 
-func (tx *faultTx) Prove(context.Context, []mes.Ownership) error { return nil }
+func (tx *faultTx) Prove(_ context.Context, owners []mes.Ownership) error {
+	for _, o := range owners {
+		if o.Lease == tx.s.lost {
+			return mes.Wrap(mes.CodeUnavailable, mes.ErrLeaseLost, "another server has taken over")
+		}
+	}
+	return nil
+}
 
 func (tx *faultTx) AppendQuarantine(_ context.Context, items []mes.QuarantineItem) error {
 	tx.items = append(tx.items, items...)

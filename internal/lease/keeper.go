@@ -110,7 +110,13 @@ func (k *Keeper) Held() (map[string]Lease, <-chan struct{}) {
 func (k *Keeper) Owner(name string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.owners[name]
+	if _, mine := k.held[name]; mine {
+		return k.owner
+	}
+	if owner := k.owners[name]; owner != k.owner { // else it is being given back
+		return owner
+	}
+	return ""
 }
 
 // While runs fn as long as this server has a lease, again and again, until ctx ends or

@@ -66,6 +66,13 @@ func (l *link) RenewLease(ctx context.Context, held lease.Lease, keep time.Durat
 	return l.Store.RenewLease(ctx, held, keep)
 }
 
+func (l *link) ReleaseLease(ctx context.Context, held lease.Lease) error {
+	if err := l.call(); err != nil {
+		return err
+	}
+	return l.Store.ReleaseLease(ctx, held)
+}
+
 func openStore(t *testing.T) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Options{})

@@ -227,6 +227,9 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.OldestArrival(ctx)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	_ = s.update(ctx, synced, func(t *Tx) error {
+		_ = t.prove(ctx, l.Ownership())
+		_ = t.exec(ctx, noteEpoch, "n")
+		_, _ = t.overtaken(ctx, l.Ownership())
 		row := &latestRow{SiteID: "s", MachineID: "m", HeadTime: timestamp{at.Add(time.Hour)}}
 		t.units = map[unitName]int64{}
 		_, _, _ = t.snapshotAfter(ctx, row, *position)

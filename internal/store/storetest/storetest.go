@@ -122,7 +122,7 @@ func appendRecords(ctx context.Context, s ingest.Store, window ingest.LedgerWind
 // of a repeated hour, nor what belongs to the request.
 func CompareRecords() cmp.Options {
 	return cmp.Options{
-		cmpopts.IgnoreFields(mes.Record{}, "AltTime", "Idempotency", "Fault", "Answerable"),
+		cmpopts.IgnoreFields(mes.Record{}, "AltTime", "Idempotency", "Owner", "Fault", "Answerable"),
 		cmpopts.EquateEmpty(),
 		cmp.AllowUnexported(mes.Value{}),
 	}

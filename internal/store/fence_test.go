@@ -1,0 +1,104 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"plantgate/internal/ingest"
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+	"plantgate/internal/store"
+	"plantgate/internal/store/storetest"
+)
+
+func TestFence(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testFence(t, s)
+}
+
+func TestSQLServerFence(t *testing.T) {
+	t.Parallel()
+	s, _ := openSQLServer(t)
+	testFence(t, s)
+}
+
+// testFence: a server that has lost a connection to another stores nothing as its owner;
+// of what it kept while it could not reach the database, only what the other may have
+// stored under another id goes to quarantine.
+func testFence(t *testing.T, s *store.Store) {
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := t.Context()
+	if _, err := s.MigrateUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	const keep = 300 * time.Millisecond
+	first, taken, err := s.ClaimLease(ctx, "connection/opcua:press", "a", 0, keep)
+	if !taken || err != nil {
+		t.Fatal(taken, err)
+	}
+	owner := first.Ownership()
+	commit := func() error {
+		return s.Intake().Update(ctx, func(tx ingest.Tx) error { return tx.Prove(ctx, []mes.Ownership{owner}) })
+	}
+	if err := commit(); err != nil {
+		t.Errorf("the owner may not store: %v", err)
+	}
+	time.Sleep(keep + 50*time.Millisecond)
+	if err := commit(); err != nil {
+		t.Errorf("nobody has taken over, and the owner may not store: %v", err)
+	}
+	if _, taken, err = s.ClaimLease(ctx, first.Name, "b", first.Epoch, time.Minute); !taken || err != nil {
+		t.Fatal(taken, err)
+	}
+	if err := commit(); !errors.Is(err, mes.ErrLeaseLost) {
+		t.Errorf("the former owner may store: %v", err)
+	}
+
+	now := time.Now()
+	made := func(machine string, change func(*mes.Record)) mes.Record {
+		r := storetest.NewRecord("s", machine, now)
+		r.Origin.Door, r.Owner = mes.DoorOPCUA, &owner
+		r.TimeOrigin, r.ReceivedAt = mes.TimeReceipt, mes.Micros(now.Add(time.Hour))
+		change(&r)
+		r.Identify(mes.ID{})
+		return r
+	}
+	late := made("late", func(*mes.Record) {})
+	records := []mes.Record{
+		late,
+		made("in time", func(r *mes.Record) { r.ReceivedAt = mes.Micros(now.Add(-time.Hour)) }),
+		made("with its own time", func(r *mes.Record) { r.TimeOrigin = mes.TimeSource }),
+		made("by MQTT", func(r *mes.Record) { r.Origin.Door = mes.DoorMQTT }),
+		made("by nobody's right", func(r *mes.Record) { r.Owner = nil }),
+		made("by a right that is still there", func(r *mes.Record) { r.Owner = &mes.Ownership{Lease: first.Name, Server: "b", Epoch: 2} }),
+	}
+	err = s.Drain().Apply(ctx, journal.Applied{}, true, func(tx *store.Tx) error {
+		put := store.PutSpooled(func() ingest.LedgerWindow { return storetest.Window(now) })
+		return put(ctx, tx, &journal.Batch{Group: journal.Group{Records: records}})
+	})
+	if err != nil {
+		t.Fatal(mes.WithCauses(err))
+	}
+	for _, r := range records {
+		_, err := s.Record(context.Background(), r.ID)
+		if there := err == nil; there != (r.MachineID != "late") {
+			t.Errorf("%s: %v", r.MachineID, err)
+		}
+	}
+	items, err := s.QuarantineItems(ctx, mes.QuarantineFilter{})
+	if err != nil || len(items) != 1 || items[0].MachineID != "late" {
+		t.Fatalf("in quarantine: %v, %v", items, err)
+	}
+	t.Log(items[0].Reason.Error())
+}
