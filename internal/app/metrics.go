@@ -42,7 +42,7 @@ var (
 	appliedDesc   = desc("apply_records_total", "Records that were taken over from the log.")
 	applyTimeDesc = desc("apply_seconds_total", "Time spent in those steps.")
 	lagDesc       = desc("apply_lag_records", "Records that are in the log and not taken over yet.")
-	leasesDesc    = desc("lanes_held", "Leases of lanes of machines, and of being there, that this server has.")
+	leasesDesc    = desc("lanes_held", "Lanes of machines that this server follows.")
 	logBytesDesc  = desc("log_bytes", "Bytes that the log keeps.")
 
 	stateDesc      = desc("connection_state", "1 for the state that the connection is in.", "door", "connection", "state")

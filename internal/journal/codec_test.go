@@ -71,7 +71,7 @@ func drawRecord(rt *rapid.T) mes.Record {
 		Owner: rapid.Ptr(rapid.Custom(func(rt *rapid.T) mes.Ownership {
 			return mes.Ownership{Lease: text.Draw(rt, "lease"), Server: text.Draw(rt, "server"), Epoch: rapid.Int64().Draw(rt, "epoch")}
 		}), true).Draw(rt, "owner"),
-		Status:   mes.Status(text.Draw(rt, "status")), StatusCode: mes.StatusCode(rapid.Uint32().Draw(rt, "status code")),
+		Status: mes.Status(text.Draw(rt, "status")), StatusCode: mes.StatusCode(rapid.Uint32().Draw(rt, "status code")),
 		Flags:  rapid.SliceOf(rapid.Custom(func(rt *rapid.T) mes.Flag { return mes.Flag(text.Draw(rt, "flag")) })).Draw(rt, "flags"),
 		Origin: drawOrigin(rt), Signals: drawSignals(rt), Snapshot: rapid.Bool().Draw(rt, "snapshot"),
 	}

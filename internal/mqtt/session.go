@@ -260,7 +260,7 @@ func (s *session) subscribeOne(ctx context.Context, f filter) string {
 	if !s.await(ctx, token) {
 		return fmt.Sprintf("no answer to the subscription of %s", f.name)
 	}
-	granted, ok := token.(*paho.SubscribeToken).Result()[f.name]
+	granted, ok := answerOf(token.(*paho.SubscribeToken))
 	switch {
 	case token.Error() != nil && (!ok || granted != refusedQoS):
 		return fmt.Sprintf("the subscription of %s failed", f.name)
@@ -270,6 +270,15 @@ func (s *session) subscribeOne(ctx context.Context, f filter) string {
 		return fmt.Sprintf("the broker grants only QoS 0 for %s, so messages may be lost", f.name)
 	}
 	return ""
+}
+
+// answerOf is the return code for the one filter of a SUBSCRIBE, if there is an answer.
+// The client names shared filters otherwise than they were sent.
+func answerOf(token *paho.SubscribeToken) (code byte, ok bool) {
+	for _, code := range token.Result() {
+		return code, true
+	}
+	return 0, false
 }
 
 // await waits for the broker's answer, as long as the connection is up.
