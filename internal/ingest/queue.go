@@ -8,99 +8,26 @@ import (
 	"plantgate/internal/mes"
 )
 
-// job is one batch on its way through the writer.
-type job struct {
-	records  []mes.Record
-	receipts []mes.Receipt
-	// accepted are the indexes of the records for the store.
-	accepted []int
-	// items are the messages for quarantine.
-	items []mes.QuarantineItem
-	// resolve is the quarantined item that this batch replays or discards.
-	resolve *mes.QuarantineItem
-	// owner is the right by which all of the batch was received; nil if it needs none.
-	owner *mes.Ownership
-	bytes int
-	// signals of all records, which are what makes a commit long.
-	signals int
-
-	// done gets a token when the batch is finished, err is how.
-	done chan struct{}
-	err  error
-}
-
-// jobs are kept for use again: there is one for each request.
-type jobs struct{ pool sync.Pool }
-
-func (p *jobs) get(records []mes.Record) *job {
-	j, ok := p.pool.Get().(*job)
-	if !ok {
-		j = &job{done: make(chan struct{}, 1)}
-	}
-	j.records, j.receipts = records, make([]mes.Receipt, len(records))
-	if len(records) > 0 {
-		j.owner = records[0].Owner
-	}
-	for i := range records {
-		j.bytes += len(records[i].Payload) + recordOverhead
-		j.signals += len(records[i].Signals)
-	}
-	return j
-}
-
-// put takes a job back that is finished, whose receipts its caller keeps.
-func (p *jobs) put(j *job) {
-	*j = job{done: j.done, accepted: j.accepted[:0]}
-	p.pool.Put(j)
-}
-
-// recordOverhead is about what a record takes in memory besides its payload.
-const recordOverhead = 512
-
-func (j *job) accept(i int) { j.accepted = append(j.accepted, i) }
-
-func (j *job) quarantine(i int, rec *mes.Record, fault *mes.Error) {
-	item := QuarantineItem(rec, fault)
-	j.items = append(j.items, item)
-	j.receipts[i] = mes.Receipt{Status: mes.ReceiptQuarantined, ID: item.ID, Fault: fault}
-}
-
-// QuarantineItem makes an item of a record that can't be accepted: the message as
-// it came, or the record where it came as no text.
-func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
-	raw := rec.Payload
-	if raw == nil && Format(rec.Origin.Format) == FormatDataValue {
-		raw = encodeDataValue(rec)
-	}
-	return mes.QuarantineItem{
-		ID: mes.NewID(), State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
-		SiteID: rec.SiteID, MachineID: rec.MachineID, DataType: rec.DataType,
-		Reason: *fault, Raw: raw,
-	}
-}
-
-func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }
-
-func (j *job) finish(err error) {
-	j.err = err
-	j.done <- struct{}{}
-}
-
-// queue holds jobs for the writer, in order of arrival, bounded in records and
+// queue holds jobs for the writers, in order of arrival, bounded in records and
 // bytes. A single job larger than the bounds is let in when the queue is empty.
 type queue struct {
 	maxRecords, maxBytes int
+	wake                 []chan struct{} // for each writer: has a token when jobs may wait for it
 
 	mu             sync.Mutex
 	jobs           []*job
+	busy           parts // of the machines that writers are at work on
 	records, bytes int
 	closed         bool
 	room           chan struct{} // closed and replaced when room is made
-	wake           chan struct{} // has a token when jobs wait
 }
 
-func newQueue(maxRecords, maxBytes int) *queue {
-	return &queue{maxRecords: maxRecords, maxBytes: maxBytes, room: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newQueue(maxRecords, maxBytes, writers int) *queue {
+	q := &queue{maxRecords: maxRecords, maxBytes: maxBytes, room: make(chan struct{})}
+	for range writers {
+		q.wake = append(q.wake, make(chan struct{}, 1))
+	}
+	return q
 }
 
 func (q *queue) push(ctx context.Context, j *job, wait bool) error {
@@ -139,41 +66,84 @@ func (q *queue) tryPush(j *job) (<-chan struct{}, error) {
 	q.jobs = append(q.jobs, j)
 	q.records += len(j.records)
 	q.bytes += j.bytes
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	q.signal(j.parts.first())
 	return nil, nil
 }
 
-// take returns the jobs that wait, up to maxRecords records and as many signals
-// as one batch may have, but at least one job if any waits.
-func (q *queue) take(maxRecords int) []*job {
+// signal wakes a writer. A job of several parts is anybody's.
+func (q *queue) signal(writer int) {
+	select {
+	case q.wake[writer] <- struct{}{}:
+	default:
+	}
+}
+
+// take returns jobs for a writer, up to maxRecords records and as many signals as one
+// batch may have, but at least one job if there is one for it: those of its own part of
+// the machines, or of several parts that nobody is at work on. Jobs that have a part in
+// common stay in their order. The parts are busy until done.
+func (q *queue) take(writer, maxRecords int) (jobs []*job, taken parts) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n, records, signals := 0, 0, 0
-	for n < len(q.jobs) && (n == 0 || records+len(q.jobs[n].records) <= maxRecords && signals+q.jobs[n].signals <= maxBatchSignals) {
-		records += len(q.jobs[n].records)
-		signals += q.jobs[n].signals
-		q.bytes -= q.jobs[n].bytes
-		n++
+	if len(q.jobs) == 0 {
+		return nil, 0
 	}
-	if n == 0 {
-		return nil
-	}
-	taken := append([]*job(nil), q.jobs[:n]...)
-	clear(q.jobs[:n])
-	q.jobs = q.jobs[n:]
-	q.records -= records
-	if len(q.jobs) > 0 {
-		select {
-		case q.wake <- struct{}{}:
-		default:
+	records, signals, at := 0, 0, 0
+	passed := q.jobs[:0:len(q.jobs)]
+	blocked := q.busy
+	for ; at < len(q.jobs); at++ {
+		j := q.jobs[at]
+		if !j.parts.isFor(writer) && j.parts&^taken != 0 || j.parts&blocked != 0 {
+			blocked |= j.parts
+			passed = append(passed, j)
+			continue
 		}
+		if len(jobs) > 0 && (records+len(j.records) > maxRecords || signals+j.signals > maxBatchSignals) {
+			break
+		}
+		jobs = append(jobs, j)
+		taken |= j.parts
+		records += len(j.records)
+		signals += j.signals
+		q.bytes -= j.bytes
+	}
+	// Those that were passed over stand before the rest again.
+	rest := at - len(passed)
+	copy(q.jobs[rest:at], passed)
+	clear(q.jobs[:rest])
+	q.jobs = q.jobs[rest:]
+	if len(jobs) == 0 {
+		return nil, 0
+	}
+	q.records -= records
+	q.busy |= taken
+	if len(q.jobs) > 0 {
+		q.signal(writer)
 	}
 	close(q.room)
 	q.room = make(chan struct{})
-	return taken
+	return jobs, taken
+}
+
+// takeAll returns all that wait, for nobody will store them.
+func (q *queue) takeAll() []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	jobs := q.jobs
+	q.jobs, q.records, q.bytes = nil, 0, 0
+	return jobs
+}
+
+// done says that a writer has finished what it took.
+func (q *queue) done(taken parts) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.busy &^= taken
+	if len(q.jobs) > 0 && len(q.wake) > 1 {
+		for writer := range q.wake {
+			q.signal(writer)
+		}
+	}
 }
 
 // close lets nothing more in; what is there can still be taken.

@@ -34,7 +34,10 @@ type Options struct {
 	DedupeWindow time.Duration
 	// Unknown is the policy for work units that are not registered.
 	Unknown Policy
-	// QueueRecords and QueueBytes bound what may wait for the writer.
+	// Writers is how many commits may be made at once, each of other machines; 0 means
+	// 1, for a store that makes one after the other anyway.
+	Writers int
+	// QueueRecords and QueueBytes bound what may wait for the writers.
 	QueueRecords int
 	QueueBytes   int
 	Clock        func() time.Time
@@ -53,8 +56,6 @@ type Service struct {
 	queue    *queue
 	jobs     jobs
 	stats    counters
-	// group is the writer's alone.
-	group []mes.Record
 
 	receiptMu   sync.Mutex
 	lastReceipt time.Time
@@ -71,10 +72,11 @@ func New(store Store, decoder Decoder, opts Options) *Service {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	opts.Writers = min(max(opts.Writers, 1), maxWriters)
 	return &Service{
 		store: store, decoder: decoder, opts: opts,
 		receiver: mes.NewID(),
-		queue:    newQueue(opts.QueueRecords, opts.QueueBytes),
+		queue:    newQueue(opts.QueueRecords, opts.QueueBytes, opts.Writers),
 	}
 }
 
@@ -155,6 +157,7 @@ func (s *Service) admitJob(ctx context.Context, j *job, wait bool) error {
 	if !wait && s.store.Room() != nil {
 		return errBusy()
 	}
+	j.parts = partsOf(j, s.opts.Writers)
 	return s.queue.push(ctx, j, wait)
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"plantgate/internal/mes"
@@ -24,24 +25,63 @@ const yields = 3
 // nil. It returns an error, at once, if the store can no longer make data
 // durable: the process must end then.
 //
-// The writer never waits on a timer: as soon as it is free it commits what is
+// A writer never waits on a timer: as soon as it is free it commits what is
 // there, be it one record or thousands. Under load groups grow by themselves.
 func (s *Service) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, s.opts.Writers)
+	var writers sync.WaitGroup
+	for i := range errs {
+		writers.Go(func() {
+			w := &writer{Service: s, number: i}
+			if errs[i] = w.run(working); errs[i] != nil {
+				stop()
+			}
+		})
+	}
+	writers.Wait()
+	s.queue.close()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return s.drain()
+}
+
+// drain commits what still waits, when no writer is at work any more.
+func (s *Service) drain() error {
+	for number := 0; !s.queue.isEmpty(); number = (number + 1) % s.opts.Writers {
+		w := &writer{Service: s, number: number}
+		if err := w.commitWaiting(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writer makes one commit at a time.
+type writer struct {
+	*Service
+	number int
+	// group is where it gathers the records of one.
+	group []mes.Record
+}
+
+func (w *writer) run(ctx context.Context) error {
 	for {
-		s.waitForRoom(ctx)
+		w.waitForRoom(ctx)
 		select {
-		case <-s.queue.wake:
+		case <-w.queue.wake[w.number]:
 			// Whoever is about to come lets the sync count for more; nobody is waited
 			// for.
 			for range yields {
 				runtime.Gosched()
 			}
-			if err := s.commitWaiting(); err != nil {
+			if err := w.commitWaiting(); err != nil {
 				return err
 			}
 		case <-ctx.Done():
-			s.queue.close()
-			return s.drain()
+			return nil
 		}
 	}
 }
@@ -57,26 +97,18 @@ func (s *Service) waitForRoom(ctx context.Context) {
 	}
 }
 
-func (s *Service) drain() error {
-	for !s.queue.isEmpty() {
-		if err := s.commitWaiting(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Service) commitWaiting() error {
-	jobs := s.queue.take(maxGroup)
+func (w *writer) commitWaiting() error {
+	jobs, taken := w.queue.take(w.number, maxGroup)
 	if len(jobs) == 0 {
 		return nil
 	}
+	defer w.queue.done(taken)
 	start := time.Now()
-	err := s.commitGroup(jobs)
-	s.stats.observe(len(jobs), time.Since(start))
+	err := w.commitGroup(jobs)
+	w.stats.observe(len(jobs), time.Since(start))
 	if errors.Is(err, mes.ErrDurability) {
-		s.queue.close()
-		s.abandon(jobs, err)
+		w.queue.close()
+		w.abandon(jobs, err)
 		return err
 	}
 	return nil
@@ -85,8 +117,8 @@ func (s *Service) commitWaiting() error {
 // commitGroup commits the jobs in one transaction. If that fails for a reason
 // that may lie in one of them, each is tried by itself, so that one batch can't
 // spoil the others'.
-func (s *Service) commitGroup(jobs []*job) error {
-	err := s.update(jobs)
+func (w *writer) commitGroup(jobs []*job) error {
+	err := w.update(jobs)
 	switch {
 	case errors.Is(err, mes.ErrDurability):
 		return err
@@ -94,15 +126,15 @@ func (s *Service) commitGroup(jobs []*job) error {
 		for _, j := range jobs {
 			j.finish(err)
 		}
-		s.report(err, len(jobs))
+		w.report(err, len(jobs))
 		return nil
 	}
 	for i, j := range jobs {
-		err := s.update(jobs[i : i+1])
+		err := w.update(jobs[i : i+1])
 		if errors.Is(err, mes.ErrDurability) {
 			return err
 		}
-		s.report(err, 1)
+		w.report(err, 1)
 		jobs[i] = nil // its caller may use it again at once
 		j.finish(err)
 	}
@@ -122,34 +154,31 @@ func (s *Service) report(err error, jobs int) {
 // abandon ends the jobs that were not finished, and those that still wait.
 func (s *Service) abandon(jobs []*job, err error) {
 	failed := mes.Wrap(mes.CodeUnavailable, err, "the server is stopping")
-	for jobs != nil {
-		for _, j := range jobs {
-			if j != nil {
-				j.finish(failed)
-			}
+	for _, j := range append(jobs, s.queue.takeAll()...) {
+		if j != nil {
+			j.finish(failed)
 		}
-		jobs = s.queue.take(maxGroup)
 	}
 }
 
 // update runs the jobs in one transaction: append, quarantine, resolve.
-func (s *Service) update(jobs []*job) error {
-	now := s.opts.Clock()
-	ledger := LedgerWindow{Now: mes.Micros(now), MessagesSince: now.Add(-s.opts.DedupeWindow), KeysSince: now.Add(-keyWindow)}
+func (w *writer) update(jobs []*job) error {
+	now := w.opts.Clock()
+	ledger := LedgerWindow{Now: mes.Micros(now), MessagesSince: now.Add(-w.opts.DedupeWindow), KeysSince: now.Add(-keyWindow)}
 	// Callers may give up; the group does not, since others' data are in it.
-	return s.store.Update(context.Background(), func(tx Tx) error {
-		return s.write(tx, jobs, ledger)
+	return w.store.Update(context.Background(), func(tx Tx) error {
+		return w.write(tx, jobs, ledger)
 	})
 }
 
-func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
+func (w *writer) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	ctx := context.Background()
 	if owners := ownersOf(jobs); len(owners) > 0 {
 		if err := tx.Prove(ctx, owners); err != nil {
 			return err
 		}
 	}
-	records := s.group[:0]
+	records := w.group[:0]
 	for _, j := range jobs {
 		for _, i := range j.accepted {
 			records = append(records, j.records[i])
@@ -158,22 +187,22 @@ func (s *Service) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	// The records are their callers' again once they have their receipts.
 	defer func() {
 		clear(records)
-		if s.group = records; cap(records) > maxGroup {
-			s.group = nil
+		if w.group = records; cap(records) > maxGroup {
+			w.group = nil
 		}
 	}()
 	receipts, err := tx.AppendRecords(ctx, records, ledger)
 	if err != nil {
 		return err
 	}
-	items, err := s.distribute(jobs, receipts)
+	items, err := w.distribute(jobs, receipts)
 	if err != nil {
 		return err
 	}
 	if err := tx.AppendQuarantine(ctx, items); err != nil {
 		return err
 	}
-	return s.resolve(ctx, tx, jobs)
+	return w.resolve(ctx, tx, jobs)
 }
 
 // ownersOf are the rights by which records were received, each once, in an order that

@@ -1,0 +1,87 @@
+package ingest
+
+import (
+	"sync"
+
+	"plantgate/internal/mes"
+)
+
+// job is one batch on its way through the writer.
+type job struct {
+	records  []mes.Record
+	receipts []mes.Receipt
+	// accepted are the indexes of the records for the store.
+	accepted []int
+	// items are the messages for quarantine.
+	items []mes.QuarantineItem
+	// resolve is the quarantined item that this batch replays or discards.
+	resolve *mes.QuarantineItem
+	// owner is the right by which all of the batch was received; nil if it needs none.
+	owner *mes.Ownership
+	bytes int
+	// parts are those of the machines that the batch is of.
+	parts parts
+	// signals of all records, which are what makes a commit long.
+	signals int
+
+	// done gets a token when the batch is finished, err is how.
+	done chan struct{}
+	err  error
+}
+
+// jobs are kept for use again: there is one for each request.
+type jobs struct{ pool sync.Pool }
+
+func (p *jobs) get(records []mes.Record) *job {
+	j, ok := p.pool.Get().(*job)
+	if !ok {
+		j = &job{done: make(chan struct{}, 1)}
+	}
+	j.records, j.receipts = records, make([]mes.Receipt, len(records))
+	if len(records) > 0 {
+		j.owner = records[0].Owner
+	}
+	for i := range records {
+		j.bytes += len(records[i].Payload) + recordOverhead
+		j.signals += len(records[i].Signals)
+	}
+	return j
+}
+
+// put takes a job back that is finished, whose receipts its caller keeps.
+func (p *jobs) put(j *job) {
+	*j = job{done: j.done, accepted: j.accepted[:0]}
+	p.pool.Put(j)
+}
+
+// recordOverhead is about what a record takes in memory besides its payload.
+const recordOverhead = 512
+
+func (j *job) accept(i int) { j.accepted = append(j.accepted, i) }
+
+func (j *job) quarantine(i int, rec *mes.Record, fault *mes.Error) {
+	item := QuarantineItem(rec, fault)
+	j.items = append(j.items, item)
+	j.receipts[i] = mes.Receipt{Status: mes.ReceiptQuarantined, ID: item.ID, Fault: fault}
+}
+
+// QuarantineItem makes an item of a record that can't be accepted: the message as
+// it came, or the record where it came as no text.
+func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
+	raw := rec.Payload
+	if raw == nil && Format(rec.Origin.Format) == FormatDataValue {
+		raw = encodeDataValue(rec)
+	}
+	return mes.QuarantineItem{
+		ID: mes.NewID(), State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
+		SiteID: rec.SiteID, MachineID: rec.MachineID, DataType: rec.DataType,
+		Reason: *fault, Raw: raw,
+	}
+}
+
+func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }
+
+func (j *job) finish(err error) {
+	j.err = err
+	j.done <- struct{}{}
+}
