@@ -41,6 +41,7 @@ type faultTx struct {
 	records []mes.Record
 	items   []mes.QuarantineItem
 	seen    int
+	last    bool // nothing but records may come
 }
 
 func (s *faultStore) Update(_ context.Context, fn func(ingest.Tx) error) error {
@@ -108,6 +109,8 @@ func (tx *faultTx) AppendRecords(_ context.Context, records []mes.Record, _ inge
 	return receipts, nil
 }
 
+func (tx *faultTx) Last() { tx.last = true }
+
 func (tx *faultTx) Prove(_ context.Context, owners []mes.Ownership) error {
 	for _, o := range owners {
 		if o.Lease == tx.s.lost {
@@ -118,11 +121,17 @@ func (tx *faultTx) Prove(_ context.Context, owners []mes.Ownership) error {
 }
 
 func (tx *faultTx) AppendQuarantine(_ context.Context, items []mes.QuarantineItem) error {
+	if tx.last && len(items) > 0 {
+		return mes.Errorf(mes.CodeInternal, "%d items come after the last", len(items))
+	}
 	tx.items = append(tx.items, items...)
 	return nil
 }
 
 func (tx *faultTx) ResolveQuarantine(_ context.Context, item mes.QuarantineItem) error {
+	if tx.last {
+		return mes.Errorf(mes.CodeInternal, "an item is resolved after the last")
+	}
 	if tx.s.items[item.ID].State != mes.QuarantineOpen {
 		return mes.Errorf(mes.CodeConflict, "not open")
 	}

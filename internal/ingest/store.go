@@ -26,6 +26,9 @@ type Store interface {
 
 // Tx is one write transaction of ingest.
 type Tx interface {
+	// Last says that nothing but one AppendRecords comes after it, besides Prove, so that
+	// the store may commit with it.
+	Last()
 	// Prove fails with mes.ErrLeaseLost unless every server still has its right, and
 	// keeps it until the end of the transaction. A store that can't know it takes
 	// records with the right by which they were received, and proves it later.

@@ -173,6 +173,9 @@ func (w *writer) update(jobs []*job) error {
 
 func (w *writer) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	ctx := context.Background()
+	if isPlain(jobs) {
+		tx.Last()
+	}
 	if owners := ownersOf(jobs); len(owners) > 0 {
 		if err := tx.Prove(ctx, owners); err != nil {
 			return err
@@ -203,6 +206,22 @@ func (w *writer) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 		return err
 	}
 	return w.resolve(ctx, tx, jobs)
+}
+
+// isPlain tells whether the jobs have records only that the store can't refuse: nothing
+// of them goes to quarantine, or is refused, after it has seen them.
+func isPlain(jobs []*job) bool {
+	for _, j := range jobs {
+		if len(j.items) > 0 || j.resolve != nil {
+			return false
+		}
+		for _, i := range j.accepted {
+			if r := &j.records[i]; r.MessageID != "" || r.Idempotency != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // ownersOf are the rights by which records were received, each once, in an order that

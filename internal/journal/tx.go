@@ -45,6 +45,9 @@ func (t *tx) undo() {
 	t.j.pending.forget(t.deliveries, t.resolved)
 }
 
+// Last implements ingest.Tx.
+func (t *tx) Last() {}
+
 // Prove implements ingest.Tx: what is here can't know it, and keeps the right with the
 // records.
 func (t *tx) Prove(context.Context, []mes.Ownership) error { return nil }

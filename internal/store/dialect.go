@@ -41,8 +41,9 @@ type database interface {
 	beyond(columns []string, comparison string, args []any) (condition string, bound []any)
 
 	// insertRecords stores records and that they arrived, and returns the ids of those
-	// that were not there.
-	insertRecords(ctx context.Context, t *Tx, rows []arrivalRow) (map[mes.ID]struct{}, error)
+	// that were not there. If they are the last of the transaction it may be committed
+	// with them.
+	insertRecords(ctx context.Context, t *intakeTx, rows []arrivalRow) (map[mes.ID]struct{}, error)
 	// registerUnits finds the numbers of work units, and gives one to those that are new.
 	registerUnits(ctx context.Context, t *Tx, units []sighting) error
 	// putDeliveries adds to the ledger, in place of what does not count any more.

@@ -27,7 +27,7 @@ func (d Drain) Apply(ctx context.Context, _ journal.Applied, _ bool, fn func(*Tx
 // tells what of the ledger counts now.
 func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Tx, *journal.Batch) error {
 	return func(ctx context.Context, t *Tx, b *journal.Batch) error {
-		in := &intakeTx{t}
+		in := &intakeTx{Tx: t}
 		records, items, err := t.sortOvertaken(ctx, b.Records)
 		if err != nil {
 			return err

@@ -65,6 +65,23 @@ func testFence(t *testing.T, s *store.Store) {
 		t.Errorf("the former owner may store: %v", err)
 	}
 
+	for _, right := range []mes.Ownership{owner, {Lease: first.Name, Server: "b", Epoch: 2}} {
+		r := storetest.NewRecord("s", "at once by "+right.Server, time.Now())
+		err := s.Intake().Update(ctx, func(tx ingest.Tx) error {
+			tx.Last()
+			if err := tx.Prove(ctx, []mes.Ownership{right}); err != nil {
+				return err
+			}
+			_, err := tx.AppendRecords(ctx, []mes.Record{r}, storetest.Window(time.Now()))
+			return err
+		})
+		if _, missing := s.Record(ctx, r.ID); right == owner && (!errors.Is(err, mes.ErrLeaseLost) || missing == nil) {
+			t.Errorf("the former owner may store at once: %v", err)
+		} else if right != owner && (err != nil || missing != nil) {
+			t.Errorf("the owner may not store at once: %v, %v", err, missing)
+		}
+	}
+
 	now := time.Now()
 	made := func(machine string, change func(*mes.Record)) mes.Record {
 		r := storetest.NewRecord("s", machine, now)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"hash/fnv"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/journal"
@@ -20,7 +19,7 @@ func (s *Store) Intake() Intake { return Intake{s} }
 
 // Update implements ingest.Store. fn may run more than once.
 func (i Intake) Update(ctx context.Context, fn func(ingest.Tx) error) error {
-	return i.store.update(ctx, synced, func(t *Tx) error { return fn(&intakeTx{t}) })
+	return i.store.update(ctx, synced, func(t *Tx) error { return fn(&intakeTx{Tx: t}) })
 }
 
 // Room implements ingest.Store: whoever commits waits for the database, which is all
@@ -37,24 +36,27 @@ func (i Intake) KnowsEquipment(ctx context.Context, siteID, id string) (bool, er
 	return i.store.KnowsEquipment(ctx, siteID, id)
 }
 
-// Lanes is how many parts the machines are dealt into, for what follows from their
-// records.
+// Lanes is how many parts the work units are dealt into, for what follows from their
+// records: by their numbers, which are the same for every server.
 const Lanes = 16
 
-// laneOf returns the lane of a machine, the same in every server.
-func laneOf(siteID, machineID string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(siteID))
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(machineID))
-	return int(h.Sum32() % Lanes)
+// intakeTx implements ingest.Tx.
+type intakeTx struct {
+	*Tx
+	// last is set when nothing but records comes, by the rights of owners.
+	last   bool
+	owners []mes.Ownership
 }
 
-// intakeTx implements ingest.Tx.
-type intakeTx struct{ *Tx }
+// Last implements ingest.Tx.
+func (t *intakeTx) Last() { t.last = true }
 
 // Prove implements ingest.Tx.
 func (t *intakeTx) Prove(ctx context.Context, owners []mes.Ownership) error {
+	if t.last { // with the records
+		t.owners = owners
+		return nil
+	}
 	return t.prove(ctx, owners...)
 }
 
@@ -113,9 +115,9 @@ func (t *intakeTx) insert(ctx context.Context, c *candidates) error {
 		if err != nil {
 			return err
 		}
-		rows[i] = arrivalRow{record: r, unit: t.units[unitName{r.SiteID, r.MachineID}], origin: origin, lane: laneOf(r.SiteID, r.MachineID)}
+		rows[i] = arrivalRow{record: r, unit: t.units[unitName{r.SiteID, r.MachineID}], origin: origin}
 	}
-	created, err := t.store.db.insertRecords(ctx, t.Tx, rows)
+	created, err := t.store.db.insertRecords(ctx, t, rows)
 	if err != nil {
 		return err
 	}
@@ -145,7 +147,6 @@ func (t *intakeTx) numberUnits(ctx context.Context, c *candidates) error {
 type arrivalRow struct {
 	record       *mes.Record
 	unit, origin int64
-	lane         int
 }
 
 // AppendQuarantine implements ingest.Tx.

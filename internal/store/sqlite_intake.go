@@ -16,7 +16,10 @@ var (
 )
 
 // insertRecords implements database.
-func (db *sqliteDB) insertRecords(ctx context.Context, t *Tx, rows []arrivalRow) (map[mes.ID]struct{}, error) {
+func (db *sqliteDB) insertRecords(ctx context.Context, t *intakeTx, rows []arrivalRow) (map[mes.ID]struct{}, error) {
+	if err := t.prove(ctx, t.owners...); err != nil {
+		return nil, err
+	}
 	created := make(map[mes.ID]struct{}, len(rows))
 	row := make([]driver.NamedValue, columnsOfRecord)
 	args := make([]any, columnsOfRecord)
@@ -42,7 +45,7 @@ func (db *sqliteDB) insertRecords(ctx context.Context, t *Tx, rows []arrivalRow)
 		}
 		created[r.ID] = struct{}{}
 		given, sequence := sequenceColumns(r.Sequence)
-		err = t.exec(ctx, insertArrival, rows[i].lane, rows[i].unit, timestamp{r.Time}, given, sequence, uuid(r.ID))
+		err = t.exec(ctx, insertArrival, rows[i].unit%Lanes, rows[i].unit, timestamp{r.Time}, given, sequence, uuid(r.ID))
 		if err != nil {
 			return nil, err
 		}

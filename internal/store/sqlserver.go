@@ -119,8 +119,15 @@ func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error)
 	work := context.WithoutCancel(ctx)
 	enough := time.Now().Add(db.options.RetryFor)
 	pause := firstRetry
+	stepwise := false
 	for tries := 1; ; tries++ {
-		err := db.try(work, fn)
+		atOnce, err := db.try(work, stepwise, fn)
+		// What fails for a reason of its own as one statement may lie in the connection:
+		// step by step that shows.
+		if atOnce && !stepwise && mes.ErrorCode(err) == mes.CodeInternal {
+			stepwise = true
+			continue
+		}
 		if !mayGoWellLater(err) {
 			return err
 		}
@@ -152,32 +159,28 @@ func (db *sqlServerDB) begin() bool {
 	return !db.closed
 }
 
-// try makes one transaction.
-func (db *sqlServerDB) try(ctx context.Context, fn func(*Tx) error) (err error) {
+// try makes one transaction. It tells whether nothing of it went by itself.
+func (db *sqlServerDB) try(ctx context.Context, stepwise bool, fn func(*Tx) error) (atOnce bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
 	defer cancel()
-	tx, err := db.writers.BeginTxx(ctx, nil)
-	if err != nil {
-		return beginFault(err)
-	}
-	committed := false
+	session := &sqlServerSession{db: db, ctx: ctx, stepwise: stepwise}
+	t := &Tx{store: db.store, session: session}
+	ended := false
 	defer func() {
-		if !committed {
-			// What the server has undone already can't be undone again.
-			_ = tx.Rollback()
+		if !ended {
+			_ = session.end(errPanic)
 		}
 	}()
-	t := &Tx{store: db.store, session: &sqlServerSession{tx: tx, ctx: ctx}}
-	if err := fn(t); err != nil {
-		return err
+	err = session.end(fn(t))
+	ended = true
+	if err == nil {
+		t.committed()
 	}
-	if err := tx.Commit(); err != nil {
-		return db.writeFault(err, "commit")
-	}
-	committed = true
-	t.committed()
-	return nil
+	return session.tx == nil, err
 }
+
+// errPanic undoes a transaction.
+var errPanic = errors.New("the transaction was left")
 
 func (db *sqlServerDB) text(s statement) string { return s.sqlserver }
 

@@ -24,7 +24,9 @@ const (
 	errorNoDatabase        = 4060
 	errorNoSuchDatabase    = 911
 	errorLoginFailed       = 18456
-	errorLostRace          = 51000 // thrown by a statement of our own
+	// Those that statements of plantgate's own throw.
+	errorLeftOpen  = 51000
+	errorLeaseLost = 51001
 )
 
 // isTransient tells whether a server that says so will answer again by itself: it is
@@ -87,8 +89,10 @@ func sqlServerFault(err error, doing string) error {
 	}
 	switch number := failure.Number; {
 	case number == errorDeadlock, number == errorSnapshotConflict, number == errorLockTimeout,
-		number == errorDuplicateKey, number == errorDuplicateIndexKey, number == errorLostRace:
+		number == errorDuplicateKey, number == errorDuplicateIndexKey, number == errorLeftOpen:
 		return mes.Wrap(mes.CodeUnavailable, again, "the store is busy")
+	case number == errorLeaseLost:
+		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrLeaseLost, cause), "another server has taken over")
 	case isTransient(number), number == errorNoDatabase, number == errorNoSuchDatabase:
 		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, again), "the database can't be reached")
 	case number == errorLoginFailed:

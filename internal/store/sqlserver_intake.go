@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,25 +17,45 @@ import (
 var arrivingRows = rowsOf("unit BIGINT", "time DATETIME2(6)", "sequence_given BIT", "sequence BIGINT", "id BINARY(16)",
 	"data_type NVARCHAR(20)", "time_origin NVARCHAR(10)", "server_time DATETIME2(6)", "received_at DATETIME2(6)",
 	"status NVARCHAR(20)", "status_code BIGINT", "message_id NVARCHAR(256)", "snapshot BIT", "flags NVARCHAR(400)",
-	"origin BIGINT", "signals NVARCHAR(MAX)", "payload NVARCHAR(MAX)", "lane INT") + `
+	"origin BIGINT", "signals NVARCHAR(MAX)", "payload NVARCHAR(MAX)") + `
 	WHERE NOT EXISTS (SELECT 1 FROM record AS r WHERE r.id = j.id)`
 
-// insertArriving stores what is new of the records, in one round trip. It answers how
-// many arrived, then the ids that were stored. The two differ if another server stored
-// one of them in between.
-var insertArriving = `INSERT INTO arrival (lane, unit, time, sequence_given, sequence, id)
-	SELECT j.lane, j.unit, j.time, j.sequence_given, j.sequence, j.id
-	FROM ` + arrivingRows + `;
-	SELECT @@ROWCOUNT;
+// insertArriving stores what is new of the records, and answers their ids. After the
+// arguments of the rows it takes those of proveLease for each lease. If it is a whole
+// transaction it begins and commits it, and whatever fails undoes all of it.
+func insertArriving(leases int, whole bool) string {
+	var b strings.Builder
+	if whole {
+		fmt.Fprintf(&b, `SET XACT_ABORT ON;
+	IF @@TRANCOUNT > 0 THROW %d, 'the connection has an open transaction', 1;
+	BEGIN TRANSACTION;
+	`, errorLeftOpen)
+	}
+	for i := range leases {
+		first := argumentsOfRows + 3*i
+		fmt.Fprintf(&b, `UPDATE lease SET epoch = epoch WHERE name = @p%d AND owner = @p%d AND epoch = @p%d;
+	IF @@ROWCOUNT <> 1 THROW %d, 'another server has the lease', 1;
+	`, first+1, first+2, first+3, errorLeaseLost)
+	}
+	b.WriteString(`DECLARE @arrived TABLE (lane INT, unit BIGINT, time DATETIME2(6), sequence_given BIT, sequence BIGINT, id BINARY(16));
 	INSERT INTO record (unit, time, sequence_given, sequence, id, data_type, time_origin, server_time,
 		received_at, status, status_code, message_id, snapshot, flags, origin, signals, payload)
-	OUTPUT inserted.id
+	OUTPUT inserted.unit, inserted.time, inserted.sequence_given, inserted.sequence, inserted.id
+		INTO @arrived (unit, time, sequence_given, sequence, id)
 	SELECT j.unit, j.time, j.sequence_given, j.sequence, j.id, j.data_type, j.time_origin, j.server_time,
 		j.received_at, j.status, j.status_code, j.message_id, j.snapshot, j.flags, j.origin, j.signals, j.payload
-	FROM ` + arrivingRows
+	FROM ` + arrivingRows + `;
+	INSERT INTO arrival (lane, unit, time, sequence_given, sequence, id)
+	SELECT unit % ` + strconv.Itoa(Lanes) + `, unit, time, sequence_given, sequence, id FROM @arrived;
+	SELECT id FROM @arrived;`)
+	if whole {
+		b.WriteString("\n\tCOMMIT TRANSACTION;")
+	}
+	return b.String()
+}
 
 // insertRecords implements database.
-func (db *sqlServerDB) insertRecords(_ context.Context, t *Tx, rows []arrivalRow) (map[mes.ID]struct{}, error) {
+func (db *sqlServerDB) insertRecords(_ context.Context, t *intakeTx, rows []arrivalRow) (map[mes.ID]struct{}, error) {
 	session := t.session.(*sqlServerSession)
 	list := make([][]any, len(rows))
 	for i := range rows {
@@ -46,34 +68,27 @@ func (db *sqlServerDB) insertRecords(_ context.Context, t *Tx, rows []arrivalRow
 	if err != nil {
 		return nil, err
 	}
-	answer, err := session.tx.QueryContext(session.ctx, insertArriving, args...)
-	if err != nil {
-		return nil, err
+	for _, o := range t.owners {
+		args = append(args, o.Lease, o.Server, o.Epoch)
 	}
-	defer func() { _ = answer.Close() }()
-	var arrived int
-	for answer.Next() {
-		if err := answer.Scan(&arrived); err != nil {
+	var at interface {
+		SelectContext(ctx context.Context, dest any, query string, args ...any) error
+	} = db.writers
+	whole := t.last && session.mayCommitAtOnce()
+	if !whole {
+		if at, err = session.begun(); err != nil {
 			return nil, err
 		}
 	}
-	created := make(map[mes.ID]struct{}, len(rows))
-	if answer.NextResultSet() {
-		for answer.Next() {
-			var id uuid
-			if err := answer.Scan(&id); err != nil {
-				return nil, err
-			}
-			created[mes.ID(id)] = struct{}{}
-		}
-	}
-	if err := answer.Err(); err != nil {
+	var ids []uuid
+	if err := at.SelectContext(session.ctx, &ids, insertArriving(len(t.owners), whole), args...); err != nil {
 		return nil, err
 	}
-	if len(created) != arrived {
-		return nil, mes.Wrap(mes.CodeUnavailable, errAgain, "the store is busy")
+	created := make(map[mes.ID]struct{}, len(ids))
+	for _, id := range ids {
+		created[mes.ID(id)] = struct{}{}
 	}
-	return created, answer.Close()
+	return created, nil
 }
 
 // arrivingRow is a row of arrivingRows.
@@ -86,7 +101,7 @@ func arrivingRow(a *arrivalRow) ([]any, error) {
 	}
 	row := []any{
 		a.unit, timestamp{r.Time}, given, sequence, uuid(r.ID), string(r.DataType), string(r.TimeOrigin), timestamp{datable(r.ServerTime)},
-		timestamp{r.ReceivedAt}, string(r.Status), int64(r.StatusCode), nil, r.Snapshot, nil, a.origin, text, nil, int64(a.lane),
+		timestamp{r.ReceivedAt}, string(r.Status), int64(r.StatusCode), nil, r.Snapshot, nil, a.origin, text, nil,
 	}
 	if r.MessageID != "" {
 		row[11] = withoutNUL.Replace(r.MessageID)

@@ -209,7 +209,7 @@ func isStatement(e ast.Expr) bool {
 // step of the schema to what may be written.
 func TestStatementsOfSQLServer(t *testing.T) {
 	t.Parallel()
-	texts := map[string]string{"insertArriving": insertArriving, "deliveries": insertDeliveries(deliveriesAtOnce).sqlserver, "takeSchema": takeSchema, "unlockSchema": unlockSchema}
+	texts := map[string]string{"insertArriving": insertArriving(0, false), "insertArriving at once": insertArriving(3, true), "deliveries": insertDeliveries(deliveriesAtOnce).sqlserver, "takeSchema": takeSchema, "unlockSchema": unlockSchema}
 	for name, s := range statements {
 		if s.sqlserver != "" {
 			texts[name] = s.sqlserver

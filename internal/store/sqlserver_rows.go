@@ -45,6 +45,9 @@ func rowsOf(columns ...string) string {
 	return "(SELECT " + strings.Join(outer, ", ") + " FROM OPENJSON(@p1) WITH (" + strings.Join(inner, ", ") + ") AS raw) AS j"
 }
 
+// argumentsOfRows is how many sentRows returns.
+const argumentsOfRows = 3
+
 // sentRows are the arguments of a statement that takes rows.
 func sentRows(rows [][]any) ([]any, error) {
 	for base := privateUse; base < endOfPrivateUse; base += blockOfPrivateUse {

@@ -12,8 +12,43 @@ import (
 // sqlServerSession implements session. Its statements end with the transaction's time,
 // whatever the caller's context says.
 type sqlServerSession struct {
-	tx  *sqlx.Tx
+	db  *sqlServerDB
 	ctx context.Context // of the transaction
+	// tx begins with the first statement.
+	tx *sqlx.Tx
+	// stepwise is set where every statement goes by itself.
+	stepwise bool
+}
+
+// begun returns the transaction.
+func (s *sqlServerSession) begun() (*sqlx.Tx, error) {
+	if s.tx != nil {
+		return s.tx, nil
+	}
+	tx, err := s.db.writers.BeginTxx(s.ctx, nil)
+	if err != nil {
+		return nil, beginFault(err)
+	}
+	s.tx = tx
+	return tx, nil
+}
+
+// mayCommitAtOnce tells whether what comes next may be a whole transaction.
+func (s *sqlServerSession) mayCommitAtOnce() bool { return s.tx == nil && !s.stepwise }
+
+// end commits what was begun, or undoes it where that can't be or fn failed.
+func (s *sqlServerSession) end(err error) error {
+	if s.tx == nil {
+		return err
+	}
+	if err == nil {
+		if err = s.tx.Commit(); err == nil {
+			return nil
+		}
+		err = s.db.writeFault(err, "commit")
+	}
+	_ = s.tx.Rollback() // what the server has undone already can't be undone again
+	return err
 }
 
 func (s *sqlServerSession) exec(ctx context.Context, st statement, args ...any) error {
@@ -22,7 +57,11 @@ func (s *sqlServerSession) exec(ctx context.Context, st statement, args ...any) 
 }
 
 func (s *sqlServerSession) execCount(_ context.Context, st statement, args ...any) (int64, error) {
-	result, err := s.tx.ExecContext(s.ctx, st.sqlserver, bindAll(args)...)
+	tx, err := s.begun()
+	if err != nil {
+		return 0, err
+	}
+	result, err := tx.ExecContext(s.ctx, st.sqlserver, bindAll(args)...)
 	if err != nil {
 		return 0, err
 	}
@@ -30,7 +69,11 @@ func (s *sqlServerSession) execCount(_ context.Context, st statement, args ...an
 }
 
 func (s *sqlServerSession) get(_ context.Context, dest any, st statement, args ...any) (bool, error) {
-	err := s.tx.GetContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
+	tx, err := s.begun()
+	if err != nil {
+		return false, err
+	}
+	err = tx.GetContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -38,7 +81,11 @@ func (s *sqlServerSession) get(_ context.Context, dest any, st statement, args .
 }
 
 func (s *sqlServerSession) selectAll(_ context.Context, dest any, st statement, args ...any) error {
-	return s.tx.SelectContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
+	tx, err := s.begun()
+	if err != nil {
+		return err
+	}
+	return tx.SelectContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
 }
 
 // bulk gathers the rows: it is one round trip, however many there are.
@@ -75,7 +122,11 @@ func (s *sqlServerSession) each(_ context.Context, st statement, arguments [][]a
 	if err != nil {
 		return err
 	}
-	_, err = s.tx.ExecContext(s.ctx, st.sqlserver, args...)
+	tx, err := s.begun()
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(s.ctx, st.sqlserver, args...)
 	return err
 }
 
@@ -85,11 +136,19 @@ func (s *sqlServerSession) selectBulk(dest any, st statement, rows [][]any) erro
 	if err != nil {
 		return err
 	}
-	return s.tx.SelectContext(s.ctx, dest, st.sqlserver, args...)
+	tx, err := s.begun()
+	if err != nil {
+		return err
+	}
+	return tx.SelectContext(s.ctx, dest, st.sqlserver, args...)
 }
 
 func (s *sqlServerSession) eachRow(_ context.Context, st statement, args []any, columns int, yield func([]driver.Value) error) error {
-	rows, err := s.tx.QueryContext(s.ctx, st.sqlserver, bindAll(args)...)
+	tx, err := s.begun()
+	if err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(s.ctx, st.sqlserver, bindAll(args)...)
 	if err != nil {
 		return err
 	}

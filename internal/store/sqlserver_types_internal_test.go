@@ -226,6 +226,17 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
 	_, _ = s.OldestArrival(ctx)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
+	for _, last := range []bool{false, true} {
+		_ = s.Intake().Update(ctx, func(tx ingest.Tx) error {
+			if last {
+				tx.Last()
+			}
+			_ = tx.Prove(ctx, []mes.Ownership{l.Ownership()})
+			r := mes.Record{ID: id, SiteID: "s", MachineID: "m", Time: at, Signals: []mes.Signal{{Name: "x", Value: mes.Int(1)}}}
+			_, err := tx.AppendRecords(ctx, []mes.Record{r}, ingest.LedgerWindow{})
+			return err
+		})
+	}
 	_ = s.update(ctx, synced, func(t *Tx) error {
 		_ = t.prove(ctx, l.Ownership())
 		_ = t.exec(ctx, noteEpoch, "n")
