@@ -117,6 +117,7 @@ func (a *App) openIngest() error {
 	a.ingest = ingest.New(a.storage.Intake(), a.decoder, ingest.Options{
 		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
 		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
+		Writers:      a.cfg.Store.Writers(),
 		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
 		Logger: a.log,
 	})

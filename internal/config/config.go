@@ -256,7 +256,7 @@ func Default() Config {
 		Store: Store{
 			DSN: "sqlite:data/plantgate.db", Readers: 4,
 			Log:       StoreLog{MaxRecords: 1_500_000, MaxBytes: 1 << 30, Delay: 2 * time.Second},
-			SQLServer: SQLServer{Connections: 16},
+			SQLServer: SQLServer{Connections: 16, Writers: 2},
 		},
 		Site:      Site{ID: "main", TimeZone: "UTC"},
 		Equipment: Equipment{Unknown: UnknownRegister},

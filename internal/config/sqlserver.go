@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -16,6 +17,9 @@ type SQLServer struct {
 	AllowInsecure bool `koanf:"allow_insecure"`
 	// Connections bounds those of this server to the database.
 	Connections int `koanf:"connections"`
+	// Writers is how many commits of machine data are made at once, each of its own part
+	// of the machines.
+	Writers int `koanf:"writers"`
 	// Server is the name of this server among those that share the database; "" is the
 	// name of the host.
 	Server string `koanf:"server"`
@@ -36,6 +40,18 @@ func (s *Store) ServerName() string {
 		return ""
 	}
 	return name
+}
+
+// maxSQLServerWriters is more than helps anybody: each takes a connection.
+const maxSQLServerWriters = 32
+
+// Writers is how many commits of machine data are made at once. An embedded database
+// makes one after the other.
+func (s *Store) Writers() int {
+	if s.IsSQLServer() {
+		return s.SQLServer.Writers
+	}
+	return 1
 }
 
 // RedactedDSN is the DSN without the password, for people to read.
@@ -87,6 +103,9 @@ func (s *Store) validateSQLServer() Faults {
 		f = append(f, Fault{"store.sqlserver.server", "is required: the host has no name"})
 	}
 	f = append(f, atLeast("store.sqlserver.connections", s.SQLServer.Connections, 8)...)
+	if w := s.SQLServer.Writers; w < 1 || w > maxSQLServerWriters {
+		f = append(f, Fault{"store.sqlserver.writers", fmt.Sprintf("must be from 1 to %d", maxSQLServerWriters)})
+	}
 	if s.SQLServer.CAFile != "" {
 		if _, err := os.Stat(s.SQLServer.CAFile); err != nil {
 			f = append(f, Fault{"store.sqlserver.ca_file", "can't be read: " + err.Error()})

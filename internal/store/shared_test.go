@@ -38,7 +38,7 @@ const sqlServerDSN = "PLANTGATE_TEST_SQLSERVER"
 var oneDatabaseAtATime sync.Mutex
 
 // openSQLServer opens a database of the test's own, and returns its DSN.
-func openSQLServer(t *testing.T) (s *store.Store, own string) {
+func openSQLServer(t testing.TB) (s *store.Store, own string) {
 	t.Helper()
 	dsn := os.Getenv(sqlServerDSN)
 	if dsn == "" {
