@@ -224,6 +224,9 @@ func (r *Record) Validate() *Error {
 	if len(r.MessageID) > MaxMessageIDLength {
 		add("/message_id", "must have at most %d bytes", MaxMessageIDLength)
 	}
+	if hasControl(r.MessageID) {
+		add("/message_id", "must have no control characters")
+	}
 	if len(r.Signals) > MaxSignals {
 		add("", "a record has at most %d signals, not %d", MaxSignals, len(r.Signals))
 	}

@@ -34,6 +34,10 @@ type database interface {
 	// stands for.
 	sent(text string) string
 	meant(kept string) string
+	// asKey is a text as it is kept where no two rows have the same, and ofKey is what
+	// that stands for.
+	asKey(text string) string
+	ofKey(kept string) string
 	// page ends a query that reads at most n rows.
 	page(n int) string
 	// beyond is the condition that the columns come after or before (">" or "<") the

@@ -85,7 +85,7 @@ func (t *Tx) putNewKeys(ctx context.Context, list []journal.Delivery, window ing
 	var names [][]any
 	for i := range list {
 		if d := &list[i]; d.Kind == journal.DeliveryKey {
-			names = append(names, []any{string(d.Kind), d.SiteID, d.MachineID, t.store.db.sent(d.Key)})
+			names = append(names, []any{string(d.Kind), d.SiteID, d.MachineID, t.store.db.asKey(d.Key)})
 		}
 	}
 	rows, err := selectEach[namedDeliveryRow](ctx, t, deliveriesByName, names)
@@ -94,7 +94,7 @@ func (t *Tx) putNewKeys(ctx context.Context, list []journal.Delivery, window ing
 	}
 	there := make(map[string]bool, len(rows))
 	for i := range rows {
-		there[t.store.db.meant(rows[i].Key)] = rows[i].ArrivedAt.After(window.KeysSince)
+		there[t.store.db.ofKey(rows[i].Key)] = rows[i].ArrivedAt.After(window.KeysSince)
 	}
 	var fresh []journal.Delivery
 	for _, d := range list {

@@ -90,7 +90,7 @@ func (t *intakeTx) lookUp(ctx context.Context, c *candidates) error {
 	}
 	for i := range deliveries {
 		d := deliveries[i].toDomain()
-		d.Key = t.store.db.meant(d.Key)
+		d.Key = t.store.db.ofKey(d.Key)
 		c.ledger[d.DeliveryName] = delivered{Delivery: d, by: none}
 	}
 	ids, err := selectEach[uuid](ctx, t.Tx, recordsByID, c.doubtful())

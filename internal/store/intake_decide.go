@@ -54,7 +54,7 @@ func (c *candidates) names(db database) [][]any {
 	add := func(n journal.DeliveryName) {
 		if !seen[n] {
 			seen[n] = true
-			list = append(list, []any{string(n.Kind), n.SiteID, n.MachineID, db.sent(n.Key)})
+			list = append(list, []any{string(n.Kind), n.SiteID, n.MachineID, db.asKey(n.Key)})
 		}
 	}
 	for i := range c.records {

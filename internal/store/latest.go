@@ -80,7 +80,7 @@ func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, e
 	q.equal("machine_id", f.MachineID)
 	q.scope(f.Scope, "machine_id")
 	if f.AfterSiteID != "" || f.AfterMachineID != "" || f.AfterSignalID != "" {
-		q.beyond([]string{"site_id", "machine_id", "signal"}, ">", f.AfterSiteID, f.AfterMachineID, f.AfterSignalID)
+		q.beyond([]string{"site_id", "machine_id", "signal"}, ">", f.AfterSiteID, f.AfterMachineID, s.db.asKey(f.AfterSignalID))
 	}
 	q.order("site_id", "machine_id", "signal")
 	q.limit(f.Limit)
@@ -106,7 +106,7 @@ func (s *Store) newest(row []driver.Value) mes.Latest {
 	l := mes.Latest{
 		SiteID: text(row[0]), MachineID: text(row[1]),
 		Signal: mes.Signal{
-			Name: text(row[2]), Value: mes.Restore(mes.Kind(integer(row[3])), s.db.meant(text(row[4]))), Unit: s.db.meant(text(row[5])),
+			Name: s.db.ofKey(text(row[2])), Value: mes.Restore(mes.Kind(integer(row[3])), s.db.meant(text(row[4]))), Unit: s.db.meant(text(row[5])),
 		},
 		StatusCode: mes.StatusCode(integer(row[6])), Door: mes.Door(text(row[7])),
 		ReceivedAt: moment(row[8]),

@@ -160,8 +160,11 @@ func (t *Tx) readLatest(ctx context.Context, r *mes.Record, signal string) (*lat
 		SiteID: strings.Clone(r.SiteID), MachineID: strings.Clone(r.MachineID), Signal: strings.Clone(signal),
 	}}
 	var err error
-	e.exists, err = t.get(ctx, &e.row, latestOfSignal, e.row.SiteID, e.row.MachineID, e.row.Signal)
-	e.row.Value, e.row.Unit = t.store.db.meant(e.row.Value), t.store.db.meant(e.row.Unit)
+	e.exists, err = t.get(ctx, &e.row, latestOfSignal, e.row.SiteID, e.row.MachineID, t.store.db.asKey(e.row.Signal))
+	if e.exists {
+		e.row.Signal = t.store.db.ofKey(e.row.Signal)
+		e.row.Value, e.row.Unit = t.store.db.meant(e.row.Value), t.store.db.meant(e.row.Unit)
+	}
 	return e, err
 }
 
@@ -181,7 +184,7 @@ var putLatest = statement{sqlite: `INSERT INTO latest (` + latestColumns + `)
 
 // writeLatest writes the rows that changed.
 func (t *Tx) writeLatest(ctx context.Context, touched []*latestEntry) error {
-	at, sent := t.store.db.at, t.store.db.sent
+	at, sent, asKey := t.store.db.at, t.store.db.sent, t.store.db.asKey
 	return t.bulk(ctx, putLatest, func(exec func([]driver.NamedValue) error) error {
 		for _, e := range touched {
 			r := &e.row
@@ -189,7 +192,7 @@ func (t *Tx) writeLatest(ctx context.Context, touched []*latestEntry) error {
 			r.Value, r.Unit = strings.Clone(r.Value), strings.Clone(r.Unit)
 			r.Door, r.StartTimeOrigin = mes.Door(strings.Clone(string(r.Door))), mes.TimeOrigin(strings.Clone(string(r.StartTimeOrigin)))
 			err := exec(named([]any{
-				r.SiteID, r.MachineID, r.Signal, int64(r.Kind), sent(r.Value), sent(r.Unit), int64(r.StatusCode), string(r.Door), at(r.ReceivedAt.Time),
+				r.SiteID, r.MachineID, asKey(r.Signal), int64(r.Kind), sent(r.Value), sent(r.Unit), int64(r.StatusCode), string(r.Door), at(r.ReceivedAt.Time),
 				at(r.HeadTime.Time), optional(r.HeadSequence), r.HeadID[:], r.HeadSnapshot,
 				at(r.StartTime.Time), optional(r.StartSequence), r.StartID[:], string(r.StartTimeOrigin),
 				at(r.FloorTime.Time), optional(r.FloorSequence), r.FloorID.bytes(),

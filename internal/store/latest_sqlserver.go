@@ -1,7 +1,7 @@
 package store
 
 // latestRows are the rows of a bulk statement, in the order of latestColumns.
-var latestRows = rowsOf("site_id NVARCHAR(128)", "machine_id NVARCHAR(128)", "signal NVARCHAR(256)",
+var latestRows = rowsOf("site_id NVARCHAR(128)", "machine_id NVARCHAR(128)", "signal NVARCHAR(260)",
 	"kind INT", "value NVARCHAR(MAX)", "unit NVARCHAR(64)", "status_code BIGINT", "door NVARCHAR(10)", "received_at DATETIME2(6)",
 	"head_time DATETIME2(6)", "head_sequence BIGINT", "head_id BINARY(16)", "head_snapshot BIT",
 	"start_time DATETIME2(6)", "start_sequence BIGINT", "start_id BINARY(16)", "start_time_origin NVARCHAR(10)",

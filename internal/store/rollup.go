@@ -126,7 +126,7 @@ func (t *rollupTx) RollupBlock(ctx context.Context, unit series.Unit, signal str
 		return nil, nil, err
 	}
 	var row rollupRow
-	_, err = t.get(ctx, &row, rollupBlock, number, signal, int64(block.Width), block.Number)
+	_, err = t.get(ctx, &row, rollupBlock, number, t.store.db.asKey(signal), int64(block.Width), block.Number)
 	if err != nil {
 		return nil, nil, t.store.db.writeFault(err, "read a roll-up")
 	}
@@ -140,6 +140,7 @@ func (t *rollupTx) PutRollupBlock(ctx context.Context, unit series.Unit, signal 
 	if err != nil {
 		return err
 	}
+	signal = t.store.db.asKey(signal)
 	n, err := t.execCount(ctx, updateRollup, buckets, sketches, number, signal, int64(block.Width), block.Number)
 	if err == nil && n == 0 {
 		err = t.exec(ctx, insertRollup, number, signal, int64(block.Width), block.Number, buckets, sketches)

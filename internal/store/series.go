@@ -88,7 +88,7 @@ func (s *Store) Rollups(ctx context.Context, unit series.Unit, signal string, wi
 		query = rollupsWithSketches
 	}
 	first, last := series.BlockOf(width, from), series.BlockOf(width, to.Add(-time.Microsecond))
-	rows, err := s.readers.QueryxContext(ctx, s.db.text(query), number, signal, int64(width), first.Number, last.Number)
+	rows, err := s.readers.QueryxContext(ctx, s.db.text(query), number, s.db.asKey(signal), int64(width), first.Number, last.Number)
 	if err != nil {
 		return s.db.readFault(err, "read roll-ups")
 	}
@@ -144,7 +144,11 @@ func (s *Store) UnitsOfMeasure(ctx context.Context, unit series.Unit, signals []
 	q.where("site_id = ?", unit.SiteID)
 	q.where("machine_id = ?", unit.MachineID)
 	q.where("unit <> ''")
-	q.oneOf("signal", signals)
+	keys := make([]string, len(signals))
+	for i, signal := range signals {
+		keys[i] = s.db.asKey(signal)
+	}
+	q.oneOf("signal", keys)
 	q.order("signal")
 	var rows []struct {
 		Signal string `db:"signal"`
@@ -155,7 +159,7 @@ func (s *Store) UnitsOfMeasure(ctx context.Context, unit series.Unit, signals []
 	}
 	units := make(map[string]string, len(rows))
 	for _, r := range rows {
-		units[r.Signal] = r.Unit
+		units[s.db.ofKey(r.Signal)] = s.db.meant(r.Unit)
 	}
 	return units, nil
 }

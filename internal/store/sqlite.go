@@ -137,6 +137,10 @@ func (db *sqliteDB) sent(text string) string { return text }
 
 func (db *sqliteDB) meant(kept string) string { return kept }
 
+func (db *sqliteDB) asKey(text string) string { return text }
+
+func (db *sqliteDB) ofKey(kept string) string { return kept }
+
 func (db *sqliteDB) page(n int) string { return " LIMIT " + strconv.Itoa(n) }
 
 func (db *sqliteDB) beyond(columns []string, comparison string, args []any) (string, []any) {

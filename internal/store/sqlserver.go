@@ -227,6 +227,25 @@ func (db *sqlServerDB) sent(text string) string { return withoutNUL.Replace(text
 
 func (db *sqlServerDB) meant(kept string) string { return withNUL.Replace(kept) }
 
+// To SQL Server a text is equal to the same with spaces after it, whatever the
+// collation: where that would make one of two, a DEL stands at the end.
+const endOfKey = "\x7f"
+
+func (db *sqlServerDB) asKey(text string) string {
+	text = withoutNUL.Replace(text)
+	if strings.HasSuffix(strings.TrimRight(text, endOfKey), " ") {
+		text += endOfKey
+	}
+	return text
+}
+
+func (db *sqlServerDB) ofKey(kept string) string {
+	if strings.HasSuffix(strings.TrimRight(kept, endOfKey), " ") {
+		kept = strings.TrimSuffix(kept, endOfKey)
+	}
+	return withNUL.Replace(kept)
+}
+
 func (db *sqlServerDB) page(n int) string {
 	return " OFFSET 0 ROWS FETCH NEXT " + strconv.Itoa(n) + " ROWS ONLY"
 }

@@ -209,7 +209,7 @@ func (db *sqlServerDB) putDeliveries(ctx context.Context, t *Tx, list []journal.
 		if d.Kind == journal.DeliveryKey {
 			since = window.KeysSince
 		}
-		names[i] = []any{string(d.Kind), d.SiteID, d.MachineID, withoutNUL.Replace(d.Key), timestamp{mes.Micros(since)}}
+		names[i] = []any{string(d.Kind), d.SiteID, d.MachineID, db.asKey(d.Key), timestamp{mes.Micros(since)}}
 	}
 	if err := t.each(ctx, forgetNames, names); err != nil {
 		return err
@@ -221,7 +221,7 @@ func (db *sqlServerDB) putDeliveries(ctx context.Context, t *Tx, list []journal.
 		var args []any
 		for i := range list[:n] {
 			d := &list[i]
-			args = append(args, string(d.Kind), d.SiteID, d.MachineID, withoutNUL.Replace(d.Key), digest(d.Hash), uuid(d.RecordID),
+			args = append(args, string(d.Kind), d.SiteID, d.MachineID, db.asKey(d.Key), digest(d.Hash), uuid(d.RecordID),
 				string(d.Status), timestamp{d.ArrivedAt})
 		}
 		if err := t.exec(ctx, insertDeliveries(n), args...); err != nil {

@@ -38,7 +38,7 @@ CREATE CLUSTERED INDEX delivery_by_arrival ON delivery (kind, arrived_at);
 CREATE TABLE latest (
     site_id              NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
     machine_id           NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
-    signal               NVARCHAR(256) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    signal               NVARCHAR(260) COLLATE Latin1_General_100_BIN2 NOT NULL,
     kind                 INT NOT NULL CHECK (kind BETWEEN 0 AND 4),
     value                NVARCHAR(MAX) COLLATE Latin1_General_100_BIN2 NOT NULL,
     unit                 NVARCHAR(64) COLLATE Latin1_General_100_BIN2 NOT NULL,

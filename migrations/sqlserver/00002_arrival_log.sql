@@ -80,7 +80,7 @@ CREATE TABLE rollup_due (
 -- days of one width, numbered from 1970.
 CREATE TABLE rollup (
     unit     BIGINT NOT NULL,
-    signal   NVARCHAR(256) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    signal   NVARCHAR(260) COLLATE Latin1_General_100_BIN2 NOT NULL,
     width    BIGINT NOT NULL CHECK (width IN (1, 60, 1440)), -- minutes
     block    BIGINT NOT NULL,
     buckets  VARBINARY(MAX) NOT NULL,

@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"RecordPaging":           testRecordPaging,
 		"PagingUnderInserts":     testPagingUnderInserts,
 		"CaseAndUnicode":         testCaseAndUnicode,
+		"TrailingSpaces":         testTrailingSpaces,
 		"Duplicates":             testDuplicates,
 		"RepeatedHour":           testRepeatedHour,
 		"RepeatedHourMessageID":  testMessageIDInRepeatedHour,
