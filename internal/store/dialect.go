@@ -23,6 +23,8 @@ type database interface {
 	writeFault(err error, doing string) error
 	// migrate runs fn while nobody else changes the schema.
 	migrate(ctx context.Context, fn func(migrator) error) error
+	// compress compresses what grows for years, where the database can. It never fails.
+	compress(ctx context.Context) Compression
 
 	// text is the statement in the language of the database.
 	text(statement) string

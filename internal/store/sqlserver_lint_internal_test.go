@@ -37,6 +37,7 @@ var statements = map[string]statement{
 	"deliveryByName":      deliveryByName,
 	"doNotWaitForDisk":    doNotWaitForDisk,
 	"dueMinutes":          dueMinutes,
+	"editionOfServer":     editionOfServer,
 	"equipmentByID":       equipmentByID,
 	"equipmentOfLevel":    equipmentOfLevel,
 	"expireAPIKey":        expireAPIKey,
@@ -72,6 +73,7 @@ var statements = map[string]statement{
 	"oldestDue":           oldestDue,
 	"originByName":        originByName,
 	"originByNumber":      originByNumber,
+	"ownerOfName":         ownerOfName,
 	"ping":                ping,
 	"proveLease":          proveLease,
 	"putDelivery":         putDelivery,
@@ -86,6 +88,7 @@ var statements = map[string]statement{
 	"registerNew":         registerNew,
 	"registerUnit":        registerUnit,
 	"releaseLease":        releaseLease,
+	"renameReports":       renameReports,
 	"renewLease":          renewLease,
 	"resolveQuarantine":   resolveQuarantine,
 	"revokeAPIKey":        revokeAPIKey,
@@ -95,6 +98,7 @@ var statements = map[string]statement{
 	"rollupsWithSketches": rollupsWithSketches,
 	"snapshotsAfter":      snapshotsAfter,
 	"tableExists":         tableExists,
+	"uncompressed":        uncompressed,
 	"unitByNumber":        unitByNumber,
 	"updateRollup":        updateRollup,
 	"updateSite":          updateSite,
@@ -209,7 +213,7 @@ func isStatement(e ast.Expr) bool {
 // step of the schema to what may be written.
 func TestStatementsOfSQLServer(t *testing.T) {
 	t.Parallel()
-	texts := map[string]string{"insertArriving": insertArriving(0, false), "insertArriving at once": insertArriving(3, true), "deliveries": insertDeliveries(deliveriesAtOnce).sqlserver, "takeSchema": takeSchema, "unlockSchema": unlockSchema}
+	texts := map[string]string{"insertArriving": insertArriving(0, false), "insertArriving at once": insertArriving(3, true), "deliveries": insertDeliveries(deliveriesAtOnce).sqlserver, "takeSchema": takeSchema, "unlockSchema": unlockSchema, "rebuildCompressed": rebuildCompressed}
 	for name, s := range statements {
 		if s.sqlserver != "" {
 			texts[name] = s.sqlserver
