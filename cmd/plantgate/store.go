@@ -33,7 +33,7 @@ func openStore(e *env, cfg config.Config, mustExist bool) (*store.Store, error) 
 }
 
 // setAside tells of a table that had the name of the view for reports.
-const setAside = "the table " + store.ReportView + " is called " + store.TableBefore + " now; load it with: plantgate import mes-data"
+const setAside = "the table " + store.ReportView + " is called " + store.NameBefore + " now; load it with: plantgate import mes-data"
 
 type migrateUpCmd struct {
 	configFlag

@@ -119,7 +119,7 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	done, err := s.MigrateUp(ctx)
 	if done.SetAside {
 		o.Logger.Warn("a table had the name of the view for reports and was renamed; plantgate import mes-data loads it",
-			slog.String("was", store.ReportView), slog.String("is", store.TableBefore))
+			slog.String("was", store.ReportView), slog.String("is", store.NameBefore))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare the store: %w", err)

@@ -12,9 +12,9 @@ import (
 const (
 	// ReportView is the view that reports read.
 	ReportView = "MES_Data"
-	// TableBefore is what a table with the name of the view is called once the view has
+	// NameBefore is what a table with the name of the view is called once the view has
 	// taken its name.
-	TableBefore = "MES_Data_before_plantgate"
+	NameBefore = "MES_Data_before_plantgate"
 )
 
 var (
@@ -26,9 +26,9 @@ var (
 		sqlserver: "SELECT TABLE_TYPE, TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = SCHEMA_NAME() AND TABLE_NAME = @p1",
 	}
 	renameReports = statement{
-		sqlite: "ALTER TABLE " + ReportView + " RENAME TO " + TableBefore,
+		sqlite: "ALTER TABLE " + ReportView + " RENAME TO " + NameBefore,
 		sqlserver: `DECLARE @name NVARCHAR(600) = CONCAT(QUOTENAME(SCHEMA_NAME()), N'.[` + ReportView + `]');
-			EXEC sp_rename @objname = @name, @newname = N'` + TableBefore + `', @objtype = N'OBJECT'`,
+			EXEC sp_rename @objname = @name, @newname = N'` + NameBefore + `', @objtype = N'OBJECT'`,
 	}
 )
 
@@ -41,7 +41,7 @@ func (s *Store) setReportsAside(ctx context.Context, db *sql.DB) (bool, error) {
 	if err != nil || kind != baseTable {
 		return false, err
 	}
-	other, taken, err := s.owner(ctx, db, TableBefore)
+	other, taken, err := s.owner(ctx, db, NameBefore)
 	if err != nil {
 		return false, err
 	}
@@ -51,7 +51,7 @@ func (s *Store) setReportsAside(ctx context.Context, db *sql.DB) (bool, error) {
 			name, taken)
 	}
 	if _, err := db.ExecContext(ctx, s.db.text(renameReports)); err != nil {
-		return false, fmt.Errorf("rename the table %s to %s: %w", name, TableBefore, err)
+		return false, fmt.Errorf("rename the table %s to %s: %w", name, NameBefore, err)
 	}
 	return true, nil
 }

@@ -91,7 +91,7 @@ func testSetAside(t *testing.T, s *store.Store, db *sql.DB) {
 	if !done.SetAside || len(done.Steps) == 0 {
 		t.Fatalf("%+v", done)
 	}
-	if rows, view := count(t, db, store.TableBefore), count(t, db, "MES_Data"); rows != 1 || view != 0 {
+	if rows, view := count(t, db, store.NameBefore), count(t, db, "MES_Data"); rows != 1 || view != 0 {
 		t.Errorf("the table has %d rows, the view %d", rows, view)
 	}
 	if err := s.CheckSchema(t.Context()); err != nil {
@@ -101,7 +101,7 @@ func testSetAside(t *testing.T, s *store.Store, db *sql.DB) {
 		t.Errorf("once more: %+v", again)
 	}
 	down(t, s, len(done.Steps))
-	if n := count(t, db, store.TableBefore); n != 1 {
+	if n := count(t, db, store.NameBefore); n != 1 {
 		t.Errorf("after the steps were taken back the table has %d rows", n)
 	}
 	if done := up(t, s); done.SetAside {

@@ -26,6 +26,11 @@ type database interface {
 	// compress compresses what grows for years, where the database can. It never fails.
 	compress(ctx context.Context) Compression
 
+	// isTimeBefore tells whether columns of a type, in a table of an older installation,
+	// can hold times, and tableBefore how to read such a table.
+	isTimeBefore(kind string) bool
+	tableBefore(ctx context.Context, t *tableBefore, columns []columnBefore, chosen chosenColumns) error
+
 	// text is the statement in the language of the database.
 	text(statement) string
 	// bind turns arguments into what the driver takes.

@@ -25,7 +25,7 @@ type Migration struct {
 
 // Upgrade is what MigrateUp did.
 type Upgrade struct {
-	// SetAside tells that a table MES_Data was there, and is called TableBefore now.
+	// SetAside tells that a table MES_Data was there, and is called NameBefore now.
 	SetAside bool
 	// Steps are those that were missing.
 	Steps []Migration
