@@ -164,10 +164,10 @@ func format(src *Source, n node) Format {
 	}
 }
 
-// isPayload tells whether an object can only be the payload of an envelope.
+// isPayload tells whether an object is the payload of an envelope, and of no other shape.
 func isPayload(src *Source, n node) bool {
-	known := n.has("machine_id") || n.has("DataType") && n.has("Payload") || n.has("variables") || n.has("node_id") && n.has("value")
-	return !known && (src.DataType == mes.Production || src.DataType == mes.Quality)
+	other := n.has("machine_id") || n.has("DataType") && n.has("Payload") || n.has("variables") || n.has("node_id") && n.has("value")
+	return !other && (n.has("MachineID") || n.has("Value")) && (src.DataType == mes.Production || src.DataType == mes.Quality)
 }
 
 // faulty is a message that can't be read: what the door knew, its bytes, and why.
