@@ -19,7 +19,7 @@ func TestKillImport(t *testing.T) {
 	err := inSQLite(filepath.Join(folder, "plant.db"), fmt.Sprintf(`
 		CREATE TABLE MES_Data (DataType TEXT, Payload TEXT, CreatedAt TEXT);
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
-		INSERT INTO MES_Data SELECT 'Production', '{"MachineID":"M' || (i %% 7) || '","Value":1}', '2025-11-03 06:45:23' FROM n`, rows))
+		INSERT INTO MES_Data SELECT 'Production', '{"MachineID":"M' || (i %% 7) || '","Value":1}', datetime('2025-11-03', (i / 14) || ' seconds') FROM n`, rows))
 	if err != nil {
 		t.Fatal(err)
 	}

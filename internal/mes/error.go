@@ -137,7 +137,7 @@ func WithCauses(err error) string {
 
 // causes are what an error wraps.
 func causes(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // of this very error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
 	if cause := errors.Unwrap(err); cause != nil {

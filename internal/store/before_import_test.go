@@ -76,8 +76,8 @@ func (o *old) want(t *testing.T, options app.MESDataOptions, want mesdata.Summar
 	if err != nil {
 		t.Fatalf("%+v: %s", got, mes.WithCauses(err))
 	}
-	if err != nil || got != want {
-		t.Fatalf("%+v, %v; want %+v", got, err, want)
+	if got != want {
+		t.Fatalf("%+v, want %+v", got, want)
 	}
 }
 
