@@ -16,7 +16,7 @@ var errRehearsed = errors.New("it was a rehearsal")
 // Update implements ingest.Store.
 func (r Rehearsal) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	err := r.Store.Update(ctx, func(tx ingest.Tx) error {
-		if err := fn(tx); err != nil {
+		if err := fn(rehearsed{tx}); err != nil {
 			return err
 		}
 		return errRehearsed
@@ -26,3 +26,10 @@ func (r Rehearsal) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	}
 	return err
 }
+
+// rehearsed is a transaction that is always undone: it must not be told that it may commit
+// with its records.
+type rehearsed struct{ ingest.Tx }
+
+// Last implements ingest.Tx.
+func (rehearsed) Last() {}
