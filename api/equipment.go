@@ -67,7 +67,7 @@ type equipmentPosition struct {
 //	@Produce	json
 //	@Param		site_id	query		string	false	"site"
 //	@Param		level	query		string	false	"level of the hierarchy"	Enums(enterprise, site, area, work_center, work_unit)
-//	@Param		source	query		string	false	"protocol by which its records came"	Enums(rest, mqtt, opcua)
+//	@Param		source	query		string	false	"protocol by which its records came"	Enums(rest, mqtt, opcua, import)
 //	@Param		limit	query		int		false	"size of the page"	minimum(1)	maximum(1000)	default(100)
 //	@Param		cursor	query		string	false	"next_cursor of the page before"
 //	@Success	200		{object}	page[equipmentBody]
@@ -79,7 +79,7 @@ func (a *API) listEquipment(c echo.Context) error {
 	limit := q.limit()
 	filter := mes.EquipmentFilter{
 		Scope: keyOf(c).Limit, SiteID: q.id("site_id"), Level: oneOf(q, "level", levels()),
-		Door: oneOf(q, "source", doors()), Limit: limit + 1,
+		Door: oneOf(q, "source", mes.Doors()), Limit: limit + 1,
 	}
 	if p := cursorOf[equipmentPosition](q); p != nil {
 		filter.AfterSiteID, filter.AfterID = p.SiteID, p.ID

@@ -31,7 +31,7 @@ type latestBody struct {
 	StatusCode uint32 `json:"status_code" example:"0" validate:"required"`
 	Quality    string `json:"quality" enums:"good,uncertain,bad" example:"good" validate:"required"`
 	// Protocol it came by.
-	Source   string `json:"source" enums:"rest,mqtt,opcua" example:"rest" validate:"required"`
+	Source   string `json:"source" enums:"rest,mqtt,opcua,import" example:"rest" validate:"required"`
 	RecordID string `json:"record_id" example:"019aab1c-7d20-8c11-9e02-3f5a6b7c8d9e" format:"uuid" validate:"required"`
 } //	@name	Latest
 

@@ -111,7 +111,7 @@ type quarantinePosition struct {
 //	@Security	ApiKey
 //	@Produce	json
 //	@Param		state	query		string	false	"state of the item"	Enums(open, replayed, discarded)
-//	@Param		source	query		string	false	"protocol it came by"	Enums(rest, mqtt, opcua)
+//	@Param		source	query		string	false	"protocol it came by"	Enums(rest, mqtt, opcua, import)
 //	@Param		site_id	query		string	false	"site"
 //	@Param		limit	query		int		false	"size of the page"	minimum(1)	maximum(1000)	default(100)
 //	@Param		cursor	query		string	false	"next_cursor of the page before"
@@ -123,7 +123,7 @@ func (a *API) listQuarantine(c echo.Context) error {
 	q := newQuery(c)
 	limit := q.limit()
 	filter := mes.QuarantineFilter{
-		Scope: keyOf(c).Limit, SiteID: q.id("site_id"), Door: oneOf(q, "source", doors()), Limit: limit + 1,
+		Scope: keyOf(c).Limit, SiteID: q.id("site_id"), Door: oneOf(q, "source", mes.Doors()), Limit: limit + 1,
 		State: oneOf(q, "state", []mes.QuarantineState{mes.QuarantineOpen, mes.QuarantineReplayed, mes.QuarantineDiscarded}),
 	}
 	if p := cursorOf[quarantinePosition](q); p != nil {

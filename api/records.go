@@ -50,7 +50,7 @@ type recordBody struct {
 
 // sourceBody says where a message came from.
 type sourceBody struct {
-	Door string `json:"door" enums:"rest,mqtt,opcua" example:"rest" validate:"required"`
+	Door string `json:"door" enums:"rest,mqtt,opcua,import" example:"rest" validate:"required"`
 	// Name of the MQTT or OPC UA connection, or id of the API key.
 	Connection string `json:"connection,omitempty"`
 	// Topic, node id or path.
@@ -119,7 +119,7 @@ type recordPosition struct {
 //	@Param		from		query		string	false	"first time, inclusive"	format(date-time)
 //	@Param		to			query		string	false	"last time, exclusive"	format(date-time)
 //	@Param		data_type	query		string	false	"data type"	Enums(Telemetry, Production, Quality, Event, State)
-//	@Param		source		query		string	false	"protocol it came by"	Enums(rest, mqtt, opcua)
+//	@Param		source		query		string	false	"protocol it came by"	Enums(rest, mqtt, opcua, import)
 //	@Param		status		query		string	false	"status that the record bears"	Enums(Running, Idle, Stopped, Maintenance)
 //	@Param		order		query		string	false	"asc is oldest first"	Enums(asc, desc)	default(desc)
 //	@Param		limit		query		int		false	"size of the page"	minimum(1)	maximum(1000)	default(100)
@@ -134,7 +134,7 @@ func (a *API) listRecords(c echo.Context) error {
 	filter := mes.RecordFilter{
 		Scope: key.Limit, SiteID: site, MachineID: machine,
 		From: q.time("from"), To: q.time("to"),
-		DataType: oneOf(q, "data_type", mes.DataTypes()), Door: oneOf(q, "source", doors()),
+		DataType: oneOf(q, "data_type", mes.DataTypes()), Door: oneOf(q, "source", mes.Doors()),
 		Status:     oneOf(q, "status", mes.Statuses()),
 		Descending: oneOf(q, "order", []string{"asc", "desc"}) != "asc",
 	}
@@ -201,8 +201,6 @@ func (a *API) machineFilter(q *query, key *mes.APIKey) (site, machine string) {
 	}
 	return site, machine
 }
-
-func doors() []mes.Door { return []mes.Door{mes.DoorREST, mes.DoorMQTT, mes.DoorOPCUA} }
 
 // getRecord returns one record.
 //

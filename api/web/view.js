@@ -6,7 +6,7 @@ import { ageText, ageTone } from "./age.js";
 import { sparkline } from "./sparkline.js";
 
 const tones = { Running: "run", Idle: "idle", Stopped: "stop", Maintenance: "care" };
-const doors = { rest: "REST", mqtt: "MQTT", opcua: "OPC UA" };
+const doors = { rest: "REST", mqtt: "MQTT", opcua: "OPC UA", import: "Import" };
 const shownSignals = 10;
 
 // make builds an element with a class, a text and children.

@@ -9,6 +9,7 @@ import (
 
 	"plantgate/internal/auth"
 	"plantgate/internal/mes"
+	"plantgate/internal/store"
 )
 
 type keysCmd struct {
@@ -27,7 +28,10 @@ func (f configFlag) withKeys(e *env, mustExist bool, fn func(*auth.Service) erro
 	}
 	// An embedded store may be new; the schema of a shared one is made with care.
 	if s.IsEmbedded() {
-		_, err = s.MigrateUp(e.ctx)
+		var done store.Upgrade
+		if done, err = s.MigrateUp(e.ctx); done.SetAside {
+			fmt.Fprintln(e.stderr, setAside)
+		}
 	} else {
 		err = s.CheckSchema(e.ctx)
 	}

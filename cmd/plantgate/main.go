@@ -18,6 +18,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/mes"
+	"plantgate/internal/store"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -38,6 +39,7 @@ type cli struct {
 	Keys    keysCmd    `cmd:"" help:"Make, list, withdraw and rotate API keys."`
 	Config  configCmd  `cmd:"" help:"Check the configuration, or print an example."`
 	OPCUA   opcuaCmd   `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
+	Import  importCmd  `cmd:"" help:"Load data that were there before plantgate."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded store while it is in use."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -63,6 +65,7 @@ func run(e *env, args []string) int {
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("plantgate"),
 		kong.Description("A REST-first MES integration server. All settings: plantgate config example."),
+		kong.Vars{"table_before": store.NameBefore},
 		kong.Writers(e.stdout, e.stderr), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError())
 	if err != nil {

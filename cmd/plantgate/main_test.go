@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE ARG...              run plantgate; compare the exit code
 //	serve NAME                     start plantgate serve
-//	stop NAME                      end it by SIGTERM; the exit code must be 0
+//	ends NAME                      end it by SIGTERM; the exit code must be 0
 //	status CODE NAME KEY PATH      GET PATH with the key; compare the status
 //	post CODE NAME KEY FILE        POST the file to /data; compare the status
 //	within SECONDS CODE NAME KEY PATH   the same as status, as soon as it comes true
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 //	keyid NAME VAR                 keep the id of a key of the last stdout in VAR
 //	oneline REGEXP                 the last stderr is one message that matches
 //	mode MODE FILE                 compare the permissions of a file
+//	sqlite FILE SCRIPT             run the statements of a script in an SQLite database
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -53,9 +55,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits, "serve": scriptServe, "stop": scriptStop, "status": scriptStatus,
+			"exits": scriptExits, "serve": scriptServe, "ends": scriptEnds, "status": scriptStatus,
 			"post": scriptPost, "within": scriptWithin, "take": scriptTake, "keyid": scriptKeyID,
-			"oneline": scriptOneLine, "mode": scriptMode,
+			"oneline": scriptOneLine, "mode": scriptMode, "sqlite": scriptSQLite,
 		},
 	})
 }
@@ -108,7 +110,7 @@ func server(ts *testscript.TestScript, name string) *crashtest.Process {
 	return p
 }
 
-func scriptStop(ts *testscript.TestScript, _ bool, args []string) {
+func scriptEnds(ts *testscript.TestScript, _ bool, args []string) {
 	p := server(ts, args[0])
 	code, err := p.Stop(syscall.SIGTERM)
 	ts.Check(err)
@@ -185,6 +187,20 @@ func scriptMode(ts *testscript.TestScript, _ bool, args []string) {
 	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[0] {
 		ts.Fatalf("%s has mode %s, not %s", args[1], got, args[0])
 	}
+}
+
+func scriptSQLite(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(inSQLite(ts.MkAbs(args[0]), ts.ReadFile(args[1])))
+}
+
+// inSQLite runs statements in a database, as any SQLite program does.
+func inSQLite(path, statements string) error {
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(statements)
+	return errors.Join(err, db.Close())
 }
 
 // request does one request with an API key and returns status and body.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -31,6 +32,9 @@ func openStore(e *env, cfg config.Config, mustExist bool) (*store.Store, error) 
 	return app.OpenStore(e.ctx, cfg, mustExist)
 }
 
+// setAside tells of a table that had the name of the view for reports.
+const setAside = "the table " + store.ReportView + " is called " + store.NameBefore + " now; load it with: plantgate import mes-data"
+
 type migrateUpCmd struct {
 	configFlag
 }
@@ -42,12 +46,21 @@ func (c *migrateUpCmd) Run(e *env) error {
 		return err
 	}
 	defer s.Close()
-	made, err := s.MigrateUp(e.ctx)
+	done, err := s.MigrateUp(e.ctx)
+	if done.SetAside {
+		fmt.Fprintln(e.stdout, setAside)
+	}
+	for _, m := range done.Steps {
+		fmt.Fprintf(e.stdout, "%05d  %s\n", m.Version, m.Name)
+	}
 	if err != nil {
 		return err
 	}
-	for _, m := range made {
-		fmt.Fprintf(e.stdout, "%05d  %s\n", m.Version, m.Name)
+	if n := len(done.Compression.Indexes); n > 0 {
+		fmt.Fprintf(e.stdout, "compressed: %s\n", strings.Join(done.Compression.Indexes, ", "))
+	}
+	if done.Compression.Left != "" {
+		fmt.Fprintln(e.stdout, done.Compression.Left)
 	}
 	fmt.Fprintln(e.stdout, "the schema is up to date")
 	return nil

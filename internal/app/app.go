@@ -104,24 +104,33 @@ func sites(cfg config.Config) []mes.Equipment {
 }
 
 func (a *App) openIngest() error {
-	zones := map[string]string{a.cfg.Site.ID: a.cfg.Site.TimeZone}
-	for _, s := range a.cfg.Sites {
-		zones[s.ID] = s.TimeZone
-	}
-	directory, err := ingest.NewSites(a.cfg.Site.ID, zones)
+	directory, err := siteDirectory(a.cfg)
 	if err != nil {
 		return err
 	}
-	d := a.cfg.Data
-	a.decoder = ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
-	a.ingest = ingest.New(a.storage.Intake(), a.decoder, ingest.Options{
-		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
-		Unknown:      ingest.Policy(a.cfg.Equipment.Unknown),
-		Writers:      a.cfg.Store.Writers(),
-		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
-		Logger: a.log,
-	})
+	a.ingest, a.decoder = newIngest(a.cfg, a.storage.Intake(), directory, a.log)
 	return nil
+}
+
+func siteDirectory(cfg config.Config) (*ingest.Sites, error) {
+	zones := map[string]string{cfg.Site.ID: cfg.Site.TimeZone}
+	for _, s := range cfg.Sites {
+		zones[s.ID] = s.TimeZone
+	}
+	return ingest.NewSites(cfg.Site.ID, zones)
+}
+
+// newIngest is the one door for machine data, over what it commits to.
+func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log *slog.Logger) (*ingest.Service, *ingest.JSONDecoder) {
+	d := cfg.Data
+	decoder := ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
+	return ingest.New(to, decoder, ingest.Options{
+		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
+		Unknown:      ingest.Policy(cfg.Equipment.Unknown),
+		Writers:      cfg.Store.Writers(),
+		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
+		Logger: log,
+	}), decoder
 }
 
 // openFloor prepares the own broker and every connection. The broker listens

@@ -116,11 +116,15 @@ func OpenStorage(ctx context.Context, dsn string, o StorageOptions) (_ *Storage,
 	}
 	o.setDefaults(s.Path())
 	s.folder, s.logger = o.LogFolder, o.Logger
-	made, err := s.MigrateUp(ctx)
+	done, err := s.MigrateUp(ctx)
+	if done.SetAside {
+		o.Logger.Warn("a table had the name of the view for reports and was renamed; plantgate import mes-data loads it",
+			slog.String("was", store.ReportView), slog.String("is", store.NameBefore))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare the store: %w", err)
 	}
-	for _, m := range made {
+	for _, m := range done.Steps {
 		o.Logger.Info("schema migrated", "version", m.Version, "name", m.Name)
 	}
 	if err := s.CheckSchema(ctx); err != nil {

@@ -17,6 +17,9 @@ const (
 	FormatEnvelope Format = "envelope"
 	FormatSnapshot Format = "snapshot"
 	FormatValue    Format = "value"
+	// FormatPayload is the Payload of an envelope by itself, whose data type the door
+	// knows, or a message of any other shape. It is never guessed.
+	FormatPayload Format = "payload"
 	// FormatNDJSON is one message of any shape a line.
 	FormatNDJSON Format = "ndjson"
 )
@@ -104,6 +107,8 @@ func (d *JSONDecoder) decodeOne(r *reader, src *Source, raw []byte, rec *mes.Rec
 		b.singleValue(n)
 	case FormatDataValue:
 		b.dataValue(n)
+	case FormatPayload:
+		b.payload(n)
 	default:
 		b.flat(n)
 	}
@@ -141,6 +146,7 @@ func format(src *Source, n node) Format {
 	switch f := Format(src.Origin.Format); {
 	case f == FormatDataValue && !n.has("signals") && !n.has("node_id"):
 		// A correction by hand, in any of the other shapes.
+	case f == FormatPayload && !isPayload(src, n):
 	case f != FormatAuto && f != "":
 		return f
 	}
@@ -156,6 +162,12 @@ func format(src *Source, n node) Format {
 	default:
 		return FormatFlat
 	}
+}
+
+// isPayload tells whether an object is the payload of an envelope, and of no other shape.
+func isPayload(src *Source, n node) bool {
+	other := n.has("machine_id") || n.has("DataType") && n.has("Payload") || n.has("variables") || n.has("node_id") && n.has("value")
+	return !other && (n.has("MachineID") || n.has("Value")) && (src.DataType == mes.Production || src.DataType == mes.Quality)
 }
 
 // faulty is a message that can't be read: what the door knew, its bytes, and why.

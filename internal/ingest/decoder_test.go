@@ -192,6 +192,7 @@ func FuzzDecode(f *testing.F) {
 					f.Add(section.Data, "auto")
 					f.Add(section.Data, "ndjson")
 					f.Add(section.Data, "snapshot")
+					f.Add(section.Data, "payload")
 				}
 			}
 		}
@@ -200,6 +201,9 @@ func FuzzDecode(f *testing.F) {
 	d := decoder(f)
 	f.Fuzz(func(t *testing.T, body []byte, format string) {
 		src := ingest.Source{Origin: mes.Origin{Format: format}, ReceivedAt: received}
+		if format == string(ingest.FormatPayload) {
+			src.DataType = mes.Production
+		}
 		records := d.Decode(src, body)
 		if len(records) == 0 {
 			t.Fatal("a message vanished")

@@ -72,8 +72,12 @@ func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
 	if raw == nil && Format(rec.Origin.Format) == FormatDataValue {
 		raw = encodeDataValue(rec)
 	}
+	id := rec.QuarantineID
+	if id.IsZero() {
+		id = mes.NewID()
+	}
 	return mes.QuarantineItem{
-		ID: mes.NewID(), State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
+		ID: id, State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
 		SiteID: rec.SiteID, MachineID: rec.MachineID, DataType: rec.DataType,
 		Reason: *fault, Raw: raw,
 	}

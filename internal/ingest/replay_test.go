@@ -107,3 +107,27 @@ func TestDiscard(t *testing.T) {
 		t.Errorf("an unknown item: %v", err)
 	}
 }
+
+// What a table held of a message is read again by what the table knew of it.
+func TestReplayOfAPayload(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	at := time.Date(2025, 11, 3, 6, 45, 23, 0, time.UTC)
+	src := ingest.Source{
+		Origin:   mes.Origin{Door: mes.DoorImport, Format: string(ingest.FormatPayload)},
+		DataType: mes.Quality, MachineID: "M4", ReceivedAt: at,
+	}
+	batch := decoder(t).Decode(src, []byte(`{"Value":`))
+	batch[0].QuarantineID = mes.DerivedID(at, "row 8")
+	receipts, err := s.Ingest(context.Background(), batch)
+	if err != nil || receipts[0].Status != mes.ReceiptQuarantined || receipts[0].ID != mes.DerivedID(at, "row 8") {
+		t.Fatalf("got %v, %v", receipts, err)
+	}
+	if receipts, err = s.Replay(context.Background(), ingest.Replay{ID: receipts[0].ID, Body: []byte(`{"Value":7}`)}); err != nil {
+		t.Fatal(err)
+	}
+	r := s.store.records[receipts[0].ID]
+	if !r.Time.Equal(at) || r.DataType != mes.Quality || r.MachineID != "M4" || len(r.Signals) != 1 || r.Signals[0].Name != "quality.value" {
+		t.Errorf("the replayed record is %+v", r)
+	}
+}

@@ -120,12 +120,11 @@ func (b *builder) flat(n node) {
 func (b *builder) envelope(n node) {
 	b.machinePointer = "/Payload/MachineID"
 	dataType, _ := n.member("DataType")
-	value := "production.value"
 	switch {
 	case dataType.kind == '"' && dataType.text == string(mes.Production):
 		b.rec.DataType = mes.Production
 	case dataType.kind == '"' && dataType.text == string(mes.Quality):
-		b.rec.DataType, value = mes.Quality, "quality.value"
+		b.rec.DataType = mes.Quality
 	default:
 		b.fault("/DataType", "must be Production or Quality")
 	}
@@ -134,7 +133,7 @@ func (b *builder) envelope(n node) {
 		b.fault("/Payload", "must be an object with MachineID and Value")
 		return
 	}
-	b.envelopePayload(value, payload)
+	b.envelopePayload(&place{name: "Payload"}, payload)
 	for _, m := range n.members {
 		switch m.name {
 		case "DataType", "Payload":
@@ -146,30 +145,38 @@ func (b *builder) envelope(n node) {
 	}
 }
 
-// envelopePayload reads the Payload; value is the name of its signal Value, and
-// what comes before the dot that of the others.
-func (b *builder) envelopePayload(value string, payload node) {
-	prefix, _, _ := strings.Cut(value, ".")
-	in := &place{name: "Payload"}
+// payload reads what stands in the Payload of an envelope, which came without it.
+func (b *builder) payload(n node) {
+	b.machinePointer = "/MachineID"
+	b.envelopePayload(nil, n)
+}
+
+// envelopePayload reads the Payload. Its signals are named after the data type:
+// production.value.
+func (b *builder) envelopePayload(in *place, payload node) {
+	prefix := "production."
+	if b.rec.DataType == mes.Quality {
+		prefix = "quality."
+	}
 	var unit string
 	if m, ok := payload.member("Unit"); ok {
-		b.text("/Payload/Unit", m, &unit)
+		b.text(in.pointer()+"/Unit", m, &unit)
 	}
 	for _, m := range payload.members {
 		switch m.name {
 		case "MachineID":
 			b.machine(b.machinePointer, m.value)
 		case "Timestamp":
-			b.time("/Payload/Timestamp", m.value, localTime)
+			b.time(in.pointer()+"/Timestamp", m.value, localTime)
 		case "Unit":
 		case "Value":
-			b.signals(value, in, m.name, m.value, unit)
+			b.signals(prefix+"value", in, m.name, m.value, unit)
 		default:
-			b.signals(prefix+"."+m.name, in, m.name, m.value, "")
+			b.signals(prefix+m.name, in, m.name, m.value, "")
 		}
 	}
 	if v, ok := payload.member("Value"); !ok || v.kind == '{' {
-		b.fault("/Payload/Value", "is required and must be a single value")
+		b.fault(in.pointer()+"/Value", "is required and must be a single value")
 	}
 }
 

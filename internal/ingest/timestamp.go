@@ -16,6 +16,18 @@ type instant struct {
 	alt time.Time
 }
 
+// ParseTime reads a time that stands beside a message rather than in it: a number as of a
+// member that is one, else a text. It returns both readings of a local time that occurs
+// twice, the one that is nearest to receipt first.
+func ParseTime(text string, isNumber bool, zone *time.Location, receivedAt time.Time) (at, alternative time.Time, err error) {
+	n := node{kind: '"', text: text}
+	if isNumber {
+		n.kind = '0'
+	}
+	t, err := parseTimestamp(n, zone, receivedAt)
+	return t.time, t.alt, err
+}
+
 // layouts of a time with and without an offset. Fractions of any length are
 // accepted by time.Parse after the seconds, with a point or a comma.
 var (

@@ -122,12 +122,28 @@ func (e *Error) LogValue() slog.Value { return slog.StringValue(WithCauses(e)) }
 // users: for the log, and for whoever runs the program.
 func WithCauses(err error) string {
 	text := err.Error()
-	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
-		if !strings.Contains(text, cause.Error()) {
-			text += ": " + cause.Error()
+	var add func(error)
+	add = func(err error) {
+		for _, cause := range causes(err) {
+			if !strings.Contains(text, cause.Error()) {
+				text += ": " + cause.Error()
+			}
+			add(cause)
 		}
 	}
+	add(err)
 	return text
+}
+
+// causes are what an error wraps.
+func causes(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if cause := errors.Unwrap(err); cause != nil {
+		return []error{cause}
+	}
+	return nil
 }
 
 // ErrorCode returns the code of the first Error in err's chain, CodeInternal

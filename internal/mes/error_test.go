@@ -24,6 +24,9 @@ func TestLogShowsCauses(t *testing.T) {
 	if got := mes.WithCauses(fmt.Errorf("open: %w", err)); got != "open: "+want {
 		t.Errorf("%q", got)
 	}
+	if got := mes.WithCauses(errors.Join(err, errors.New("close"))); got != "the store failed\nclose: read records: no such table" {
+		t.Errorf("%q", got)
+	}
 	if got := err.Error(); strings.Contains(got, "table") {
 		t.Errorf("users read %q", got)
 	}

@@ -1,6 +1,7 @@
 package mes
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"time"
@@ -64,6 +65,16 @@ func (id *ID) UnmarshalText(b []byte) error {
 	}
 	*id = parsed
 	return nil
+}
+
+// DerivedID returns an id of version 8 that is the same for the same time and name: of a
+// thing that may come again and is to be kept once. A zero time counts as 1970.
+func DerivedID(t time.Time, name string) ID {
+	if t.IsZero() {
+		t = time.UnixMilli(0)
+	}
+	sum := sha256.Sum256([]byte(name))
+	return hashedID(t, sum[:])
 }
 
 // hashedID builds a version 8 UUID from a time and the leading bytes of a hash:

@@ -107,15 +107,20 @@ const (
 	DoorREST  Door = "rest"
 	DoorMQTT  Door = "mqtt"
 	DoorOPCUA Door = "opcua"
+	// DoorImport is no protocol: rows of a table that was there before plantgate.
+	DoorImport Door = "import"
 )
+
+// Doors lists every door.
+func Doors() []Door { return []Door{DoorREST, DoorMQTT, DoorOPCUA, DoorImport} }
 
 // Origin says where a message came from. It never enters the identity.
 type Origin struct {
 	Door Door
-	// Connection is the configured name of an MQTT or OPC UA connection, or the
-	// id of the API key.
+	// Connection is the configured name of an MQTT or OPC UA connection, the
+	// id of the API key, or the name of the table.
 	Connection string
-	// Address is the topic, node id or request path.
+	// Address is the topic, node id or request path; of a quarantined row its key.
 	Address string
 	// Format is the name of the payload format that the bytes were read by.
 	Format string
@@ -179,6 +184,9 @@ type Record struct {
 	// Answerable means that the sender waits for the answer to this one record
 	// and gets its fault there, so that quarantine need not keep it.
 	Answerable bool
+	// QuarantineID is the id of the item if the message goes to quarantine, for what
+	// may come again and is to be kept once; zero is a new id.
+	QuarantineID ID
 }
 
 // Idempotency is an Idempotency-Key and what it was first used with. Within the

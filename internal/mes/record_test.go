@@ -93,3 +93,15 @@ func TestKeys(t *testing.T) {
 		t.Error("admin lacks a scope")
 	}
 }
+
+func TestDerivedIDLeadsWithTheTime(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2025, 11, 3, 6, 45, 23, 0, time.UTC)
+	id := mes.DerivedID(at, "row 1")
+	if id != mes.DerivedID(at, "row 1") || id == mes.DerivedID(at, "row 2") || id == mes.DerivedID(at.Add(time.Second), "row 1") {
+		t.Error("an id is not of its time and name")
+	}
+	if first := mes.DerivedID(time.Time{}, "row 3"); first.String()[:13] != "00000000-0000" || id.String() < first.String() {
+		t.Errorf("%s, without a time %s", id, first)
+	}
+}

@@ -23,6 +23,13 @@ type database interface {
 	writeFault(err error, doing string) error
 	// migrate runs fn while nobody else changes the schema.
 	migrate(ctx context.Context, fn func(migrator) error) error
+	// compress compresses what grows for years, where the database can. It never fails.
+	compress(ctx context.Context) Compression
+
+	// isTimeBefore tells whether columns of a type, in a table of an older installation,
+	// can hold times, and tableBefore how to read such a table.
+	isTimeBefore(kind string) bool
+	tableBefore(ctx context.Context, t *tableBefore, columns []columnBefore, chosen chosenColumns) error
 
 	// text is the statement in the language of the database.
 	text(statement) string

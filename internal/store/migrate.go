@@ -23,21 +23,43 @@ type Migration struct {
 	AppliedAt time.Time
 }
 
-// MigrateUp makes every step that is missing and returns those it made.
-func (s *Store) MigrateUp(ctx context.Context) ([]Migration, error) {
-	var made []Migration
-	err := s.migrate(ctx, func(p *goose.Provider) error {
+// Upgrade is what MigrateUp did.
+type Upgrade struct {
+	// SetAside tells that a table MES_Data was there, and is called NameBefore now.
+	SetAside bool
+	// Steps are those that were missing.
+	Steps []Migration
+	// Compression is what was done for large tables, on SQL Server.
+	Compression Compression
+}
+
+// MigrateUp makes every step that is missing, after it has renamed a table that has the
+// name of the view for reports. What it returns is done, even with an error.
+func (s *Store) MigrateUp(ctx context.Context) (Upgrade, error) {
+	var done Upgrade
+	err := s.migrate(ctx, func(m migrator, p *goose.Provider) error {
+		missing, err := p.HasPending(ctx)
+		if err != nil {
+			return err
+		}
+		if missing {
+			if done.SetAside, err = s.setReportsAside(ctx, m.db); err != nil {
+				return err
+			}
+		}
 		results, err := p.Up(ctx)
-		made = migrationsOf(results)
+		if done.Steps = migrationsOf(results); err == nil {
+			done.Compression = s.db.compress(ctx)
+		}
 		return err
 	})
-	return made, err
+	return done, err
 }
 
 // MigrateDown takes the newest step back and returns it. Its tables are lost.
 func (s *Store) MigrateDown(ctx context.Context) (Migration, error) {
 	var undone Migration
-	err := s.migrate(ctx, func(p *goose.Provider) error {
+	err := s.migrate(ctx, func(_ migrator, p *goose.Provider) error {
 		result, err := p.Down(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
 			return mes.Errorf(mes.CodeConflict, "the schema has no step to take back")
@@ -53,7 +75,7 @@ func (s *Store) MigrateDown(ctx context.Context) (Migration, error) {
 // MigrationStatus lists every step that this program knows.
 func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	var steps []Migration
-	err := s.migrate(ctx, func(p *goose.Provider) error {
+	err := s.migrate(ctx, func(_ migrator, p *goose.Provider) error {
 		status, err := p.Status(ctx)
 		for _, step := range status {
 			steps = append(steps, Migration{
@@ -133,13 +155,13 @@ type migrator struct {
 	steps   fs.FS
 }
 
-func (s *Store) migrate(ctx context.Context, fn func(*goose.Provider) error) error {
+func (s *Store) migrate(ctx context.Context, fn func(migrator, *goose.Provider) error) error {
 	return s.db.migrate(ctx, func(m migrator) error {
 		provider, err := goose.NewProvider(m.dialect, m.db, m.steps, goose.WithDisableGlobalRegistry(true))
 		if err != nil {
 			return fmt.Errorf("store: read the embedded migrations: %w", err)
 		}
-		return s.db.writeFault(fn(provider), "migrate the schema")
+		return s.db.writeFault(fn(m, provider), "migrate the schema")
 	})
 }
 

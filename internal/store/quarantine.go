@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"plantgate/internal/journal"
 	"plantgate/internal/mes"
@@ -101,6 +102,42 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 		items[i] = rows[i].toDomain(s.db)
 	}
 	return items, nil
+}
+
+// quarantinedAmong finds which of ids are of quarantined items: of so many arguments in
+// SQLite, of any number of rows in SQL Server.
+func quarantinedAmong(n int) statement {
+	return statement{
+		sqlite:    "SELECT id FROM quarantine WHERE id IN (?" + strings.Repeat(", ?", n-1) + ")",
+		sqlserver: "SELECT q.id FROM " + rowsOf("id BINARY(16)") + " JOIN quarantine AS q ON q.id = j.id",
+	}
+}
+
+// QuarantinedAmong tells which of the ids are of quarantined items, in whatever state. It
+// does not wait for what is on its way.
+func (s *Store) QuarantinedAmong(ctx context.Context, ids []mes.ID) (map[mes.ID]struct{}, error) {
+	found := map[mes.ID]struct{}{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	args, rows := make([]any, len(ids)), make([][]any, len(ids))
+	for i, id := range ids {
+		args[i], rows[i] = uuid(id), []any{uuid(id)}
+	}
+	if _, embedded := s.db.(*sqliteDB); !embedded {
+		var err error
+		if args, err = sentRows(rows); err != nil {
+			return nil, err
+		}
+	}
+	var list []uuid
+	if err := s.selectRows(ctx, &list, quarantinedAmong(len(ids)), args...); err != nil {
+		return nil, s.db.readFault(err, "look for quarantined items")
+	}
+	for _, id := range list {
+		found[mes.ID(id)] = struct{}{}
+	}
+	return found, nil
 }
 
 // PutQuarantine is the step that keeps items that could not be accepted, and closes

@@ -164,3 +164,6 @@ func (db *sqliteDB) migrate(ctx context.Context, fn func(migrator) error) error 
 	}
 	return errors.Join(fn(migrator{goose.DialectSQLite3, conn, steps}), conn.Close())
 }
+
+// compress implements database.
+func (db *sqliteDB) compress(context.Context) Compression { return Compression{} }

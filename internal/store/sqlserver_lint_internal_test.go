@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"plantgate/internal/mes"
+	"plantgate/internal/mesdata"
 	"plantgate/migrations"
 )
 
@@ -30,6 +32,7 @@ var statements = map[string]statement{
 	"boundOfExpired":      boundOfExpired,
 	"claimLease":          claimLease,
 	"clearMark":           clearMark,
+	"columnsBefore":       columnsBefore,
 	"commit":              commit,
 	"deleteArrivals":      deleteArrivals,
 	"deleteExpired":       deleteExpired,
@@ -37,6 +40,7 @@ var statements = map[string]statement{
 	"deliveryByName":      deliveryByName,
 	"doNotWaitForDisk":    doNotWaitForDisk,
 	"dueMinutes":          dueMinutes,
+	"editionOfServer":     editionOfServer,
 	"equipmentByID":       equipmentByID,
 	"equipmentOfLevel":    equipmentOfLevel,
 	"expireAPIKey":        expireAPIKey,
@@ -47,6 +51,7 @@ var statements = map[string]statement{
 	"forgetNames":         forgetNames,
 	"hasRecordAt":         hasRecordAt,
 	"hasRecordNear":       hasRecordNear,
+	"hasRowID":            hasRowID,
 	"insertAPIKey":        insertAPIKey,
 	"insertArrival":       insertArrival,
 	"insertOrigin":        insertOrigin,
@@ -72,6 +77,7 @@ var statements = map[string]statement{
 	"oldestDue":           oldestDue,
 	"originByName":        originByName,
 	"originByNumber":      originByNumber,
+	"ownerOfName":         ownerOfName,
 	"ping":                ping,
 	"proveLease":          proveLease,
 	"putDelivery":         putDelivery,
@@ -86,6 +92,7 @@ var statements = map[string]statement{
 	"registerNew":         registerNew,
 	"registerUnit":        registerUnit,
 	"releaseLease":        releaseLease,
+	"renameReports":       renameReports,
 	"renewLease":          renewLease,
 	"resolveQuarantine":   resolveQuarantine,
 	"revokeAPIKey":        revokeAPIKey,
@@ -95,6 +102,7 @@ var statements = map[string]statement{
 	"rollupsWithSketches": rollupsWithSketches,
 	"snapshotsAfter":      snapshotsAfter,
 	"tableExists":         tableExists,
+	"uncompressed":        uncompressed,
 	"unitByNumber":        unitByNumber,
 	"updateRollup":        updateRollup,
 	"updateSite":          updateSite,
@@ -209,7 +217,8 @@ func isStatement(e ast.Expr) bool {
 // step of the schema to what may be written.
 func TestStatementsOfSQLServer(t *testing.T) {
 	t.Parallel()
-	texts := map[string]string{"insertArriving": insertArriving(0, false), "insertArriving at once": insertArriving(3, true), "deliveries": insertDeliveries(deliveriesAtOnce).sqlserver, "takeSchema": takeSchema, "unlockSchema": unlockSchema}
+	texts := map[string]string{"insertArriving": insertArriving(0, false), "insertArriving at once": insertArriving(3, true), "deliveries": insertDeliveries(deliveriesAtOnce).sqlserver, "takeSchema": takeSchema, "unlockSchema": unlockSchema, "rebuildCompressed": rebuildCompressed,
+		"quarantinedAmong": quarantinedAmong(1).sqlserver}
 	for name, s := range statements {
 		if s.sqlserver != "" {
 			texts[name] = s.sqlserver
@@ -297,6 +306,23 @@ func builtQueries() []string {
 	} {
 		for _, unit := range []int64{0, 1} {
 			list = append(list, s.recordQuery(f, unit).statement().sqlserver)
+		}
+	}
+	return append(list, queriesBefore()...)
+}
+
+// queriesBefore are those of tables of older installations.
+func queriesBefore() []string {
+	list := []string{differentBefore("t", "Id")}
+	for _, key := range []int64{0, 1} {
+		for _, kind := range []string{"nvarchar", "varbinary", "datetime2"} {
+			db := &sqlServerDB{}
+			t := &tableBefore{layout: mesdata.Layout{Table: "t]"}}
+			columns := []columnBefore{{"a", "int", key}, {"b", "nvarchar", 0}, {"c", kind, 0}}
+			if err := db.tableBefore(context.Background(), t, columns, chosenColumns{columns[1], columns[2], columns[1], columns[1], columns[2]}); err != nil {
+				panic(err)
+			}
+			list = append(list, t.query+t.after+t.order+db.page(pageBefore), t.query+t.order)
 		}
 	}
 	return list

@@ -188,6 +188,8 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.Latest(ctx, mes.LatestFilter{SiteID: "s", MachineID: "m", Scope: scope, AfterSiteID: "s", AfterMachineID: "m", AfterSignalID: "x"})
 	_, _ = s.QuarantineItem(ctx, id)
 	_, _ = s.QuarantineState(ctx, id)
+	_, _ = s.QuarantinedAmong(ctx, []mes.ID{id, id, id})
+	_, _ = s.TableBefore(ctx, "t", "")
 	_, _ = s.QuarantineItems(ctx, mes.QuarantineFilter{State: mes.QuarantineOpen, Door: mes.DoorMQTT, SiteID: "s", Scope: scope, After: id})
 	_, _ = s.APIKeys(ctx)
 	_, _ = s.APIKey(ctx, id)

@@ -84,14 +84,15 @@ func TestMigrations(t *testing.T) {
 	if mes.ErrorCode(err) != mes.CodePrecondition || !strings.Contains(err.Error(), "plantgate migrate up") {
 		t.Fatalf("an empty database passed for current: %v", err)
 	}
-	made, err := s.MigrateUp(ctx)
+	up, err := s.MigrateUp(ctx)
+	made := up.Steps
 	if err != nil || len(made) == 0 {
 		t.Fatalf("up: %v, %v", made, err)
 	}
 	if err := s.CheckSchema(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.MigrateUp(ctx); err != nil || len(again) != 0 {
+	if again, err := s.MigrateUp(ctx); err != nil || len(again.Steps) != 0 {
 		t.Fatalf("up twice: %v, %v", again, err)
 	}
 	steps, err := s.MigrationStatus(ctx)

@@ -243,6 +243,7 @@ const (
 	doorREST doors = 1 << iota
 	doorMQTT
 	doorOPCUA
+	doorImport
 )
 
 func doorBit(d mes.Door) doors {
@@ -253,6 +254,8 @@ func doorBit(d mes.Door) doors {
 		return doorMQTT
 	case mes.DoorOPCUA:
 		return doorOPCUA
+	case mes.DoorImport:
+		return doorImport
 	default:
 		return 0
 	}
@@ -260,7 +263,7 @@ func doorBit(d mes.Door) doors {
 
 func (set doors) toDomain() []mes.Door {
 	var list []mes.Door
-	for _, d := range []mes.Door{mes.DoorREST, mes.DoorMQTT, mes.DoorOPCUA} {
+	for _, d := range mes.Doors() {
 		if set&doorBit(d) != 0 {
 			list = append(list, d)
 		}

@@ -89,7 +89,7 @@ CREATE TABLE latest (
     PRIMARY KEY (site_id, machine_id, signal)
 ) STRICT, WITHOUT ROWID;
 
--- doors is a set of bits: 1 rest, 2 mqtt, 4 opcua.
+-- doors is a set of bits: 1 rest, 2 mqtt, 4 opcua, 8 import.
 CREATE TABLE equipment (
     site_id          TEXT    NOT NULL CHECK (site_id <> ''),
     id               TEXT    NOT NULL CHECK (id <> ''),

@@ -62,7 +62,7 @@ CREATE TABLE latest (
 
 CREATE CLUSTERED INDEX latest_by_machine ON latest (site_id, machine_id);
 
--- doors is a set of bits: 1 rest, 2 mqtt, 4 opcua.
+-- doors is a set of bits: 1 rest, 2 mqtt, 4 opcua, 8 import.
 CREATE TABLE equipment (
     site_id          NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL CHECK (site_id <> N''),
     id               NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL CHECK (id <> N''),
