@@ -65,7 +65,7 @@ func (s *Store) RedactedDSN() string {
 	}
 	q := u.Query()
 	for name := range q {
-		if strings.EqualFold(name, "password") {
+		if strings.Contains(strings.ToLower(name), "password") {
 			q.Set(name, "xxxxx")
 		}
 	}
@@ -102,6 +102,7 @@ func (s *Store) validateSQLServer() Faults {
 	if s.ServerName() == "" {
 		f = append(f, Fault{"store.sqlserver.server", "is required: the host has no name"})
 	}
+	f = append(f, s.validateKerberos(u)...)
 	f = append(f, atLeast("store.sqlserver.connections", s.SQLServer.Connections, 8)...)
 	if w := s.SQLServer.Writers; w < 1 || w > maxSQLServerWriters {
 		f = append(f, Fault{"store.sqlserver.writers", fmt.Sprintf("must be from 1 to %d", maxSQLServerWriters)})

@@ -71,7 +71,7 @@ func TestSQLServerConnectionString(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	c.Store.DSN = "sqlserver://plantgate:old@db.example?database=plant&password=older"
+	c.Store.DSN = "sqlserver://plantgate:old@db.example?database=plant&password=older&Change+Password=oldest"
 	if shown := c.Store.RedactedDSN(); strings.Contains(shown, "old") || !strings.Contains(shown, "db.example") {
 		t.Errorf("people see %s", shown)
 	}

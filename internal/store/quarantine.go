@@ -83,6 +83,19 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
+	q := s.quarantineQuery(f)
+	var rows []quarantineRow
+	if err := s.selectRows(ctx, &rows, q.statement(), q.args...); err != nil {
+		return nil, s.db.readFault(err, "list quarantined items")
+	}
+	items := make([]mes.QuarantineItem, len(rows))
+	for i := range rows {
+		items[i] = rows[i].toDomain(s.db)
+	}
+	return items, nil
+}
+
+func (s *Store) quarantineQuery(f mes.QuarantineFilter) *query {
 	q := s.newQuery(s.db.text(quarantineList))
 	q.equal("state", string(f.State))
 	q.equal("door", string(f.Door))
@@ -93,15 +106,7 @@ func (s *Store) QuarantineItems(ctx context.Context, f mes.QuarantineFilter) ([]
 	}
 	q.order("id")
 	q.limit(f.Limit)
-	var rows []quarantineRow
-	if err := s.selectRows(ctx, &rows, q.statement(), q.args...); err != nil {
-		return nil, s.db.readFault(err, "list quarantined items")
-	}
-	items := make([]mes.QuarantineItem, len(rows))
-	for i := range rows {
-		items[i] = rows[i].toDomain(s.db)
-	}
-	return items, nil
+	return q
 }
 
 // quarantinedAmong finds which of ids are of quarantined items: of so many arguments in

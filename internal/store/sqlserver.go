@@ -16,6 +16,7 @@ import (
 	"github.com/golang-sql/civil"
 	"github.com/jmoiron/sqlx"
 	mssql "github.com/microsoft/go-mssqldb"
+	"github.com/microsoft/go-mssqldb/msdsn"
 	"github.com/pressly/goose/v3"
 
 	"plantgate/internal/mes"
@@ -40,6 +41,7 @@ type SQLServerOptions struct {
 
 const (
 	sqlServerDriver         = "sqlserver"
+	kerberos                = "krb5" // the authenticator of a DSN
 	defaultConnections      = 16
 	defaultStatementTimeout = 30 * time.Second
 	defaultRetryFor         = 5 * time.Second
@@ -78,10 +80,11 @@ func (s *Store) openSQLServer(dsn string, options Options) error {
 	connector := o.Connector
 	if connector == nil {
 		var err error
-		if connector, err = mssql.NewConnector(dsn); err != nil {
-			return mes.Wrap(mes.CodeInvalid, err, "store.dsn is not a DSN of SQL Server")
+		if connector, err = newConnector(dsn); err != nil {
+			return err
 		}
 	}
+	connector = connecting{connector}
 	sqlx.BindDriver(sqlServerDriver, sqlx.AT)
 	db := &sqlServerDB{store: s, options: o}
 	s.db = db
@@ -98,6 +101,30 @@ func (s *Store) openSQLServer(dsn string, options Options) error {
 	s.lookers = pool(sqlServerLookers)
 	db.writers = pool(max(2, o.Connections-options.Readers-sqlServerLookers))
 	return nil
+}
+
+func newConnector(dsn string) (driver.Connector, error) {
+	parameters, err := msdsn.Parse(dsn)
+	if err != nil {
+		return nil, mes.Wrap(mes.CodeInvalid, err, "store.dsn is not a DSN of SQL Server")
+	}
+	if err := checkLogin(parameters); err != nil {
+		return nil, err
+	}
+	return mssql.NewConnectorConfig(parameters), nil
+}
+
+// connecting marks errors of making a connection, of which TLS and Kerberos have some
+// that look like any other.
+type connecting struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (c connecting) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoConnection, err)
+	}
+	return conn, nil
 }
 
 func (db *sqlServerDB) close() error {

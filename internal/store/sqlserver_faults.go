@@ -104,13 +104,15 @@ func sqlServerFault(err error, doing string) error {
 	}
 }
 
+var errNoConnection = errors.New("no connection can be made")
+
 // isConnectionFailure tells whether the connection failed rather than a statement.
 func isConnectionFailure(err error) bool {
 	var network net.Error
 	var stream mssql.StreamError
 	var reset mssql.RetryableError
 	var server mssql.ServerError
-	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) || errors.As(err, &stream) ||
+	return errors.Is(err, errNoConnection) || errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) || errors.As(err, &stream) ||
 		errors.As(err, &reset) || errors.As(err, &server) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, net.ErrClosed)
 }
