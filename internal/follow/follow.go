@@ -25,7 +25,7 @@ import (
 // Store is a database that keeps, with each record, that something is still to follow
 // from it.
 type Store[T any] interface {
-	// Follow takes over at most limit records of the lanes: fn brings up to date what
+	// Follow takes over about limit records of the lanes: fn brings up to date what
 	// follows from them, in one transaction in which the leases are proven. It returns
 	// how many they were.
 	Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(tx T, b *journal.Batch) error) (int, error)
@@ -110,8 +110,8 @@ func (f *Follower[T]) Run(ctx context.Context) error {
 			failing = true
 			pause = min(2*pause, longestPause)
 		}
-		if n >= f.opts.Step && err == nil {
-			continue
+		if n > 0 && err == nil {
+			continue // there may be more
 		}
 		if err := f.wait(ctx, pause, err == nil); err != nil {
 			return nil
@@ -154,6 +154,10 @@ func (f *Follower[T]) step(ctx context.Context) (int, error) {
 	}
 	if len(epochs) == 0 {
 		return 0, nil
+	}
+	// Nearly always there is nothing, which one look tells.
+	if newest, err := f.store.NewestArrival(ctx); err != nil || newest == 0 {
+		return 0, err
 	}
 	for lane, epoch := range epochs {
 		if f.epochs[lane] != epoch {

@@ -73,6 +73,8 @@ type session interface {
 	selectAll(ctx context.Context, dest any, s statement, args ...any) error
 	// eachRow calls yield for each row of a query, which is valid until it returns.
 	eachRow(ctx context.Context, s statement, args []any, columns int, yield func(row []driver.Value) error) error
+	// eachRowOf is eachRow for each list of arguments, with the same more after each.
+	eachRowOf(ctx context.Context, s statement, arguments [][]any, more []any, columns int, yield func(row []driver.Value) error) error
 	// each runs the statement for each list of arguments.
 	each(ctx context.Context, s statement, arguments [][]any) error
 	// bulk runs the statement for every row that fn gives to exec, at the latest when

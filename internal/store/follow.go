@@ -20,9 +20,12 @@ const arrivedRecords = ` FROM arrival AS a
 		AND r.sequence = a.sequence AND r.id = a.id`
 
 var (
+	// The first rows of each lane, as many as the last argument says, in their order.
 	arrivalsOfLane = statement{
-		sqlite:    "SELECT " + arrivalColumns + arrivedRecords + " WHERE a.lane = ? ORDER BY a.position LIMIT ?",
-		sqlserver: "SELECT TOP (@p2) " + arrivalColumns + arrivedRecords + " WHERE a.lane = @p1 ORDER BY a.position",
+		sqlite: "SELECT " + arrivalColumns + arrivedRecords + " WHERE a.lane = ? ORDER BY a.position LIMIT ?",
+		sqlserver: "SELECT x.* FROM " + rowsOf("lane INT") + `
+			CROSS APPLY (SELECT TOP (@p4) ` + arrivalColumns + arrivedRecords + ` WHERE a.lane = j.lane ORDER BY a.position) AS x
+			ORDER BY x.arrival`,
 	}
 	deleteArrivals = statement{
 		sqlite: "DELETE FROM arrival WHERE position = ?",
@@ -50,25 +53,23 @@ func (s *Store) arrival(ctx context.Context, q statement) (int64, error) {
 	return position.Int64, s.db.readFault(err, "read how much is to follow")
 }
 
-// Follow takes over at most limit arrivals of the lanes: fn brings up to date what
+// Follow takes over about limit arrivals of the lanes: fn brings up to date what
 // follows from them, in one transaction in which every lease is proven. It returns how
 // many they were. It is called by one goroutine at a time.
 func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(*Tx, *journal.Batch) error) (int, error) {
 	n := 0
 	err := s.update(ctx, synced, func(t *Tx) error {
 		b := &journal.Batch{}
-		for _, l := range leases {
-			if err := t.prove(ctx, l.Ownership()); err != nil {
-				return err
-			}
+		owners := make([]mes.Ownership, len(leases))
+		for i, l := range leases {
+			owners[i] = l.Ownership()
 		}
-		var arrivals [][]any
-		for _, lane := range lanes {
-			taken, err := t.takeArrivals(ctx, b, lane, limit-len(b.Records))
-			if err != nil {
-				return s.db.writeFault(err, "read what is to follow")
-			}
-			arrivals = append(arrivals, taken...)
+		if err := t.prove(ctx, owners...); err != nil {
+			return err
+		}
+		arrivals, err := t.takeArrivals(ctx, b, lanes, limit)
+		if err != nil {
+			return s.db.writeFault(err, "read what is to follow")
 		}
 		if n = len(b.Records); n == 0 {
 			return nil
@@ -84,17 +85,14 @@ func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, l
 	return n, err
 }
 
-// takeArrivals adds the records of a lane to the batch, and returns the numbers of
-// their arrivals.
-func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lane, limit int) ([][]any, error) {
-	if limit <= 0 {
-		return nil, nil
-	}
+// takeArrivals adds the records of lanes to the batch, about as many of each, and returns
+// the numbers of their arrivals.
+func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lanes []int, limit int) ([][]any, error) {
 	if t.units == nil {
 		t.units = map[unitName]int64{}
 	}
 	var taken [][]any
-	err := t.eachRow(ctx, arrivalsOfLane, []any{int64(lane), int64(limit)}, 1+columnsOfRecord, func(row []driver.Value) error {
+	take := func(row []driver.Value) error {
 		var r mes.Record
 		if err := t.store.scanRecord(ctx, row[1:], &r); err != nil {
 			return err
@@ -103,9 +101,17 @@ func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lane, limit int
 		b.Records = append(b.Records, r)
 		taken = append(taken, []any{integer(row[0])})
 		return nil
-	})
-	return taken, err
+	}
+	arguments := make([][]any, len(lanes))
+	for i, lane := range lanes {
+		arguments[i] = []any{int64(lane)}
+	}
+	ofEach := int64(min(limit, max(limit/max(1, len(lanes)), leastOfLane)))
+	return taken, t.eachRowOf(ctx, arrivalsOfLane, arguments, []any{ofEach}, 1+columnsOfRecord, take)
 }
+
+// leastOfLane is how much of one lane is worth a transaction, be it the only busy one.
+const leastOfLane = 512
 
 // NoteSightings is the step that notes when and how the work units of a batch, all of
 // them registered, were heard of.

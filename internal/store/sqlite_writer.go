@@ -144,6 +144,16 @@ func (w *writer) each(ctx context.Context, s statement, arguments [][]any) error
 	return nil
 }
 
+// eachRowOf implements session.
+func (w *writer) eachRowOf(ctx context.Context, s statement, arguments [][]any, more []any, columns int, yield func([]driver.Value) error) error {
+	for _, args := range arguments {
+		if err := w.eachRow(ctx, s, append(args[:len(args):len(args)], more...), columns, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // eachRow implements session.
 func (w *writer) eachRow(ctx context.Context, s statement, args []any, columns int, yield func([]driver.Value) error) error {
 	stmt, err := w.statement(ctx, s.sqlite)

@@ -31,12 +31,7 @@ func insertArriving(leases int, whole bool) string {
 	BEGIN TRANSACTION;
 	`, errorLeftOpen)
 	}
-	for i := range leases {
-		first := argumentsOfRows + 3*i
-		fmt.Fprintf(&b, `UPDATE lease SET epoch = epoch WHERE name = @p%d AND owner = @p%d AND epoch = @p%d;
-	IF @@ROWCOUNT <> 1 THROW %d, 'another server has the lease', 1;
-	`, first+1, first+2, first+3, errorLeaseLost)
-	}
+	b.WriteString(proofs(argumentsOfRows, leases))
 	b.WriteString(`DECLARE @arrived TABLE (lane INT, unit BIGINT, time DATETIME2(6), sequence_given BIT, sequence BIGINT, id BINARY(16));
 	INSERT INTO record (unit, time, sequence_given, sequence, id, data_type, time_origin, server_time,
 		received_at, status, status_code, message_id, snapshot, flags, origin, signals, payload)
@@ -68,9 +63,7 @@ func (db *sqlServerDB) insertRecords(_ context.Context, t *intakeTx, rows []arri
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range t.owners {
-		args = append(args, o.Lease, o.Server, o.Epoch)
-	}
+	args = append(args, argumentsOfProofs(t.owners)...)
 	var at interface {
 		SelectContext(ctx context.Context, dest any, query string, args ...any) error
 	} = db.writers

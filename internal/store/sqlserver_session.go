@@ -5,8 +5,12 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
+
+	"plantgate/internal/mes"
 )
 
 // sqlServerSession implements session. Its statements end with the transaction's time,
@@ -128,6 +132,59 @@ func (s *sqlServerSession) each(_ context.Context, st statement, arguments [][]a
 	}
 	_, err = tx.ExecContext(s.ctx, st.sqlserver, args...)
 	return err
+}
+
+// eachRowOf implements session, in one round trip.
+func (s *sqlServerSession) eachRowOf(_ context.Context, st statement, arguments [][]any, more []any, columns int, yield func([]driver.Value) error) error {
+	if len(arguments) == 0 {
+		return nil
+	}
+	args, err := sentRows(arguments)
+	if err != nil {
+		return err
+	}
+	tx, err := s.begun()
+	if err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(s.ctx, st.sqlserver, append(args, bindAll(more)...)...)
+	if err != nil {
+		return err
+	}
+	return eachScanned(rows, columns, yield)
+}
+
+// prove proves leases in one round trip.
+func (s *sqlServerSession) prove(owners []mes.Ownership) error {
+	if len(owners) == 0 {
+		return nil
+	}
+	tx, err := s.begun()
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(s.ctx, proofs(0, len(owners)), argumentsOfProofs(owners)...)
+	return err
+}
+
+// proofs are statements that prove so many leases, by arguments that come after others.
+func proofs(after, leases int) string {
+	var b strings.Builder
+	for i := range leases {
+		first := after + 3*i
+		fmt.Fprintf(&b, `UPDATE lease SET epoch = epoch WHERE name = @p%d AND owner = @p%d AND epoch = @p%d;
+	IF @@ROWCOUNT <> 1 THROW %d, 'another server has the lease', 1;
+	`, first+1, first+2, first+3, errorLeaseLost)
+	}
+	return b.String()
+}
+
+func argumentsOfProofs(owners []mes.Ownership) []any {
+	args := make([]any, 0, 3*len(owners))
+	for _, o := range owners {
+		args = append(args, o.Lease, o.Server, o.Epoch)
+	}
+	return args
 }
 
 // selectBulk reads into dest, a slice, what a statement has for any of the rows.
