@@ -17,12 +17,16 @@ import (
 // shortOutage is how many seconds CI lets the database be away, in a load of
 // loadPerOutage times that; PLANTGATE_TEST_OUTAGE says otherwise.
 const (
-	shortOutage   = 6
+	shortOutage   = 8
 	loadPerOutage = 2.5
 )
 
 // outageMachines is how many send all along.
 const outageMachines = 200
+
+// lastAlone is for how long the server that was started meanwhile has no database. It
+// takes a while to find out that one is silent.
+const lastAlone = 10 * time.Second
 
 // drainPatience is how long what was kept may take to come into the database, for each
 // second of the outage.
@@ -91,14 +95,15 @@ func (o *outage) run(away time.Duration, cut func(*proxy)) {
 	time.Sleep(around)
 	o.awaitKnown()
 	cut(o.way)
-	time.Sleep(away / 2)
+	alone := min(lastAlone, away*3/4) // from the kill on
+	time.Sleep(away - alone)
 	before := o.ledger.answersOf(http.StatusAccepted)
 	if err := o.process.Kill(); err != nil {
 		o.t.Fatal(err)
 	}
 	o.start()
 	o.ready()
-	time.Sleep(away / 2)
+	time.Sleep(alone)
 	o.mustServe(before)
 	o.way.open()
 	o.drained = o.awaitDrained(drainPatience * away) // while they go on
