@@ -33,8 +33,9 @@ func openCluster(t *testing.T, binary string, servers int) *cluster {
 	c := &cluster{t: t, dsn: openDatabase(t, binary), ledger: newLedger()}
 	access, section := realBroker(brokertest.Mosquitto(t))
 	for i := range servers {
-		p := startPlant(t, binary, sharedStore(c.dsn, fmt.Sprintf("server-%d", i+1)), section)
-		p.broker, p.ledger = access, c.ledger
+		name := fmt.Sprintf("server-%d", i+1)
+		p := startPlant(t, binary, sharedStore(c.dsn, name), section)
+		p.name, p.broker, p.ledger = name, access, c.ledger
 		c.servers = append(c.servers, p)
 	}
 	c.awaitEven()
@@ -107,7 +108,9 @@ func (p *plant) lanes() int {
 // connection is the state of the connection to the broker.
 func (p *plant) connection() mes.AdapterState {
 	p.t.Helper()
-	var page struct{ Items []struct{ State mes.AdapterState } }
+	var page struct {
+		Items []struct{ State mes.AdapterState }
+	}
 	if err := p.get("/api/v1/adapters", url.Values{}, &page); err != nil {
 		p.t.Fatal(err)
 	}

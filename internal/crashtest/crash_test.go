@@ -43,6 +43,8 @@ const apiKey = "crash-test-bootstrap-key"
 // over restarts, and the driver that writes to it by REST and MQTT.
 type plant struct {
 	*driver
+	// name is what the servers of a cluster call it.
+	name    string
 	program Program
 	random  *rand.Rand
 	process *Process

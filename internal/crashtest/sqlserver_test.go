@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,4 +124,25 @@ func TestSQLServerKill(t *testing.T) {
 				len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found), p.ledger.answers)
 		})
 	}
+}
+
+// TestSQLServerFaultsAreFound: the test of the kills finds what a program loses that
+// acknowledges before the commit.
+func TestSQLServerFaultsAreFound(t *testing.T) {
+	storetest.NeedSQLServer(t)
+	binary := build(t, ackFirst)
+	p := openPlantOn(t, binary, nil, sharedStore(openDatabase(t, binary), "one"))
+	p.coldStart, p.patience = coldStart, 2*time.Second
+	p.crash(redKills, redLife)
+	found, err := list[storedRecord](p.driver, "/data", url.Values{"order": {"asc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := p.ledger.compare(found).lost
+	for _, door := range []string{"rest", "mqtt"} {
+		if !slices.ContainsFunc(lost, func(s string) bool { return strings.HasSuffix(s, "by "+door) }) {
+			t.Errorf("nothing was found by %s; in all: %s", door, some(lost))
+		}
+	}
+	t.Logf("%d of %d records lost after %d kills: %s", len(lost), len(p.ledger.entries), redKills, some(lost))
 }
