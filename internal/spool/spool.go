@@ -129,7 +129,7 @@ const longestLook = 5 * time.Second
 // Update implements ingest.Store: in the database, and while that is away in the log.
 func (s *Spool) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	if !s.isAway() {
-		err := s.db.Update(ctx, fn)
+		err := s.db.Update(ctx, func(tx ingest.Tx) error { return fn(draining{tx, s.journal}) })
 		if !errors.Is(err, mes.ErrStoreAway) {
 			return err
 		}
@@ -205,6 +205,49 @@ func (s *Spool) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, 
 		}
 	}
 	return key, err
+}
+
+// draining answers what repeats a request that is still on its way from the log into the
+// database, where nobody knows of it yet.
+type draining struct {
+	ingest.Tx
+	journal *journal.Journal
+}
+
+// AppendRecords implements ingest.Tx.
+func (t draining) AppendRecords(ctx context.Context, records []mes.Record, window ingest.LedgerWindow) ([]mes.Receipt, error) {
+	receipts := make([]mes.Receipt, len(records))
+	places, others := make([]int, 0, len(records)), records[:0:0]
+	for i := range records {
+		if receipt, repeats := t.repeats(&records[i], window); repeats {
+			receipts[i] = receipt
+			continue
+		}
+		places, others = append(places, i), append(others, records[i])
+	}
+	if len(others) == len(records) {
+		return t.Tx.AppendRecords(ctx, records, window)
+	}
+	list, err := t.Tx.AppendRecords(ctx, others, window)
+	for i := range list {
+		receipts[places[i]] = list[i]
+	}
+	return receipts, err
+}
+
+func (t draining) repeats(r *mes.Record, window ingest.LedgerWindow) (mes.Receipt, bool) {
+	if r.Idempotency == nil {
+		return mes.Receipt{}, false
+	}
+	first, found := t.journal.PendingDelivery(journal.DeliveryName{Kind: journal.DeliveryKey, Key: r.Idempotency.Key})
+	switch {
+	case !found || !first.ArrivedAt.After(window.KeysSince):
+		return mes.Receipt{}, false
+	case first.Hash != r.Idempotency.Body:
+		return mes.Receipt{Status: mes.ReceiptRejected, Fault: mes.Errorf(mes.CodeInvalid, "%w", mes.ErrKeyReused)}, true
+	default:
+		return mes.Receipt{Status: mes.ReceiptAccepted, ID: first.RecordID, Repeated: true}, true
+	}
 }
 
 // accepting says of what it appends that it is accepted: whether it is new can't be
