@@ -35,7 +35,7 @@ func openCluster(t *testing.T, binary string, servers int) *cluster {
 	for i := range servers {
 		name := fmt.Sprintf("server-%d", i+1)
 		p := startPlant(t, binary, sharedStore(c.dsn, name), section)
-		p.name, p.broker, p.ledger = name, access, c.ledger
+		p.name, p.broker, p.ledger, p.late = name, access, c.ledger, clusterLate
 		c.servers = append(c.servers, p)
 	}
 	c.awaitEven()
@@ -46,6 +46,9 @@ func openCluster(t *testing.T, binary string, servers int) *cluster {
 // clusterMachines are few enough for a small machine to serve, and many enough for every
 // lane to have some.
 const clusterMachines = 48
+
+// clusterLate makes records come behind those that a server saw before it was stopped.
+const clusterLate = 30 * time.Second
 
 // load sends records to all servers, until the function that it returns is called, which
 // waits for the last acknowledgements.

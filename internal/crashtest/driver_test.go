@@ -41,6 +41,8 @@ type driver struct {
 	broker brokerAccess
 	ledger *ledger
 	pace   pace
+	// late, if it is set, is by how much records are late at most, every second one.
+	late time.Duration
 	// others are servers of the same database, to which a client goes on when one fails.
 	others []endpoint
 }
@@ -114,7 +116,13 @@ func (d *driver) post(machine string, random *rand.Rand) {
 // under an Idempotency-Key, or a batch of records with timestamps.
 func (d *driver) compose(machine string, random *rand.Rand) (body string, header http.Header, numbers []int) {
 	header = http.Header{"Content-Type": {"application/json"}, "X-Api-Key": {d.key}}
-	now := func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+	now := func() time.Time {
+		at := time.Now()
+		if d.late > 0 && random.IntN(2) == 0 {
+			at = at.Add(-time.Duration(random.Int64N(int64(d.late))))
+		}
+		return at.UTC().Truncate(time.Microsecond)
+	}
 	record := func(at time.Time, more string) string {
 		n := d.ledger.begin(entry{machine: machine, door: "rest", time: at})
 		numbers = append(numbers, n)

@@ -79,6 +79,7 @@ func (c *cluster) freeze(frozen *plant) {
 	stop := c.load()
 	time.Sleep(3 * time.Second)
 	stop()
+	c.verify(frozen) // also what it got back in an earlier round
 	before := sharesOf([]*plant{frozen})
 	c.stopAtRest(frozen)
 	begun := time.Now()
@@ -96,12 +97,16 @@ func (c *cluster) freeze(frozen *plant) {
 	away := time.Since(begun)
 	said := len(frozen.process.Stderr())
 	frozen.signal(syscall.SIGCONT)
-	even := c.awaitEven()
+	continued := time.Now()
+	time.Sleep(2 * time.Second)
+	stop()
+	c.verify(others[0])
+	c.awaitEven()
+	even := time.Since(continued)
 	if !strings.Contains(frozen.process.Stderr()[said:], "another server has taken over") {
 		c.t.Errorf("the server that was stopped does not say that it lost anything:\n%s", lastLines(frozen.process.Stderr()[said:]))
 	}
-	time.Sleep(3 * time.Second)
-	stop()
+	c.verify(frozen)
 	c.t.Logf("a server with %d lanes (the connection: %t) was stopped for %s; the others had everything after %s, and shares were even %s after it went on",
 		before.lanes[0], len(before.owners) == 1, away.Round(time.Second), took.Round(time.Second/10), even.Round(time.Second/10))
 }
