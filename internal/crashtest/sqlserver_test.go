@@ -130,7 +130,7 @@ func TestSQLServerKill(t *testing.T) {
 // acknowledges before the commit.
 func TestSQLServerFaultsAreFound(t *testing.T) {
 	storetest.NeedSQLServer(t)
-	binary := build(t, ackFirst)
+	binary := build(t, neverLast, ackFirst)
 	p := openPlantOn(t, binary, nil, sharedStore(openDatabase(t, binary), "one"))
 	p.coldStart, p.patience = coldStart, 2*time.Second
 	p.crash(redKills, redLife)

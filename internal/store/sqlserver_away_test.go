@@ -12,6 +12,7 @@ import (
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
+	"plantgate/internal/store/storetest"
 )
 
 // listen takes connections and does something with each, until the end of the test.
@@ -61,13 +62,16 @@ func TestAServerThatDoesNotTalkIsAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
+			begun := time.Now()
 			for what, call := range map[string]func(context.Context) error{
 				"read": s.Ping,
 				"write": func(ctx context.Context) error {
-					return s.Intake().Update(ctx, func(ingest.Tx) error { return nil })
+					return s.Intake().Update(ctx, func(tx ingest.Tx) error {
+						_, err := tx.AppendRecords(ctx, []mes.Record{storetest.NewRecord("s", "m", begun)}, storetest.Window(begun))
+						return err
+					})
 				},
 			} {
-				begun := time.Now()
 				if err := call(t.Context()); !errors.Is(err, mes.ErrStoreAway) || mes.ErrorCode(err) != mes.CodeUnavailable {
 					t.Errorf("%s: %s", what, mes.WithCauses(err))
 				}
