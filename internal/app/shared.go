@@ -136,8 +136,9 @@ func (s *Shared) Room() <-chan struct{} { return s.direct.Room() }
 // betweenChecks is how often a schema that is not right is looked at again.
 const betweenChecks = 2 * time.Second
 
-// longestCheck is how long it may take: a database that is silent is away.
-const longestCheck = 3 * time.Second
+// longestCheck is how long it may take: a database that is silent is away. A cold one
+// takes a while.
+const longestCheck = 10 * time.Second
 
 // check fails unless the schema is this program's: what is read or written by another
 // might be taken for something that it is not. Once it is right it is not looked at
