@@ -17,7 +17,7 @@ type entry struct {
 	// time is zero where the time of receipt counts.
 	time  time.Time
 	acked bool
-	// id is what the server answered; "" by MQTT.
+	// id is what the server answered; "" by MQTT, and while it is not settled.
 	id string
 }
 
@@ -47,16 +47,19 @@ func (l *ledger) begin(e entry) int {
 	return n
 }
 
-// ack notes that a record was acknowledged, maybe not for the first time.
+// ack notes that a record was acknowledged, maybe not for the first time; id is "" if the
+// answer did not settle it.
 func (l *ledger) ack(n int, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[n]
-	if e.acked && e.id != id {
+	e.acked = true
+	switch {
+	case e.id == "":
+		e.id = id
+	case id != "" && e.id != id:
 		l.changed = append(l.changed, fmt.Sprintf("%d of %s was answered with %s and with %s", n, e.machine, e.id, id))
-		return
 	}
-	e.acked, e.id = true, id
 	if e.door == "rest" {
 		select {
 		case l.acks <- struct{}{}:
