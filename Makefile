@@ -19,7 +19,8 @@ K6         := $(TOOLS)/k6-$(K6_VERSION)
 
 # Rounds and lengths of long tests: the short form is the default, `make soak` sets
 # the full one. What they mean stands in CONTRIBUTING.md.
-SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_CUTS=1000 PLANTGATE_TEST_BODIES=50000
+SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_CUTS=1000 PLANTGATE_TEST_BODIES=50000 \
+	PLANTGATE_TEST_OUTAGE=30
 
 .PHONY: help
 help: ## List the targets
@@ -63,9 +64,18 @@ bench: ## Run every benchmark
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 .PHONY: test-sqlserver
-test-sqlserver: ## The store's contract on the SQL Server that PLANTGATE_TEST_SQLSERVER names
-	@test -n "$$PLANTGATE_TEST_SQLSERVER" || { echo "PLANTGATE_TEST_SQLSERVER must be the DSN of a server where databases may be made" >&2; exit 1; }
+test-sqlserver: needs-sqlserver ## Contract, kills, outages and clusters on the SQL Server that PLANTGATE_TEST_SQLSERVER names
 	go test ./internal/store -run SQLServer -count 1 -timeout 20m -parallel 4
+	go test ./internal/crashtest -tags integration -run SQLServer -count 1 -timeout 30m
+
+.PHONY: soak-sqlserver
+soak-sqlserver: needs-sqlserver ## The long form of the same: hours
+	env $(SOAK) go test ./internal/crashtest -tags integration -run SQLServer -count 1 -timeout 12h
+
+.PHONY: needs-sqlserver
+needs-sqlserver:
+	@test -n "$$PLANTGATE_TEST_SQLSERVER" || { echo "PLANTGATE_TEST_SQLSERVER must be the DSN of a server where databases may be made" >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || { echo "these tests need mosquitto: apt-get install mosquitto" >&2; exit 1; }
 
 # A quarter of an hour; BENCHFLAGS=-short is a minute, BENCHFLAGS=-help lists the rest.
 .PHONY: bench-system

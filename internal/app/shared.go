@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -135,6 +136,10 @@ func (s *Shared) Room() <-chan struct{} { return s.direct.Room() }
 // betweenChecks is how often a schema that is not right is looked at again.
 const betweenChecks = 2 * time.Second
 
+// longestCheck is how long it may take: a database that is silent is away. A cold one
+// takes a while.
+const longestCheck = 10 * time.Second
+
 // check fails unless the schema is this program's: what is read or written by another
 // might be taken for something that it is not. Once it is right it is not looked at
 // again.
@@ -150,9 +155,14 @@ func (s *Shared) check(ctx context.Context) error {
 	if time.Since(s.checked) < betweenChecks {
 		return s.unfit
 	}
-	err := s.CheckSchema(ctx)
-	if err == nil {
+	looking, cancel := context.WithTimeout(ctx, longestCheck)
+	defer cancel()
+	err := s.CheckSchema(looking)
+	switch {
+	case err == nil:
 		err = s.PutSites(ctx, s.sites)
+	case looking.Err() != nil && ctx.Err() == nil:
+		err = mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, err), "the database does not answer")
 	}
 	if mes.ErrorCode(err) == mes.CodePrecondition {
 		s.log.Error("the database can't be used", slog.Any("error", err))

@@ -210,4 +210,77 @@ func TestOutageRefusesLate(t *testing.T) {
 	})
 }
 
+// TestAKeyIsAnsweredOnceAcrossAnOutage: a request without a time of its own that is sent
+// again, under its idempotency key, is one record, wherever the outage lies between, and
+// what is under the key of another is not stored.
+func TestAKeyIsAnsweredOnceAcrossAnOutage(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	own, err := store.Open(t.Context(), "sqlite:"+filepath.Join(folder, "plant.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &cutOff{Shared: apptest.OpenShared(t, own, app.SharedOptions{}).Shared}
+	s, err := app.OpenSpool(t.Context(), db, db, app.SpoolOptions{Folder: filepath.Join(folder, "log.d"), Every: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	defer func() {
+		cancel()
+		running.Wait()
+		_ = s.Close()
+	}()
+	arrivals := 0
+	send := func(key string, body byte) mes.Receipt {
+		t.Helper()
+		arrivals++ // the time of receipt is another each time
+		r := storetest.NewRecord("s", "m", day.Add(time.Duration(arrivals)*time.Second))
+		r.Idempotency = &mes.Idempotency{Key: key, Body: [32]byte{body}}
+		return storetest.Append(t, s, r)[0]
+	}
+	before := send("before", 1)
+	send("taken", 1)
+	db.away.Store(true)
+	during := send("during", 1)
+	for key, first := range map[string]mes.Receipt{"before": before, "during": during} {
+		if r := send(key, 1); r.Status != mes.ReceiptAccepted || key == "during" && r.ID != first.ID {
+			t.Errorf("%s: %+v", key, r)
+		}
+	}
+	send("taken", 2) // can't be told now
+	db.away.Store(false)
+	if r := send("new", 1); r.Status != mes.ReceiptAccepted { // nobody looks yet
+		t.Errorf("%+v", r)
+	}
+	// The database is back, and nothing was drained.
+	spooling, stop := context.WithCancel(ctx)
+	running.Go(func() { _ = s.Spool.Run(spooling) })
+	apptest.Eventually(t, "the database is back", func() bool { return s.AwaySince().IsZero() })
+	stop()
+	if r := send("during", 1); r.Status != mes.ReceiptAccepted || r.ID != during.ID || !r.Repeated {
+		t.Errorf("the answer was %+v, and is %+v", during, r)
+	}
+	if r := send("fresh", 1); r.Status != mes.ReceiptCreated {
+		t.Errorf("%+v", r)
+	}
+	running.Go(func() { _ = s.Run(ctx) })
+	apptest.Eventually(t, "the backlog is in the database", func() bool {
+		n, _ := s.Backlog()
+		return n == 0
+	})
+	if r := send("during", 1); r.ID != during.ID || !r.Repeated {
+		t.Errorf("the answer was %+v, and is %+v", during, r)
+	}
+	got, err := db.Records(t.Context(), mes.RecordFilter{Limit: 1000})
+	if err != nil || len(got) != 5 {
+		t.Errorf("%d records of 5 requests, %v", len(got), err)
+	}
+	items, err := db.QuarantineItems(t.Context(), mes.QuarantineFilter{})
+	if err != nil || len(items) != 1 {
+		t.Errorf("%d in quarantine, %v", len(items), err)
+	}
+}
+
 var day = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)

@@ -32,8 +32,12 @@ func build(t *testing.T, edits ...edit) string {
 	for _, e := range edits {
 		original := filepath.Join(module, filepath.FromSlash(e.file))
 		changed := filepath.Join(folder, filepath.Base(e.file))
+		source := original
+		if _, again := overlay.Replace[original]; again {
+			source = changed
+		}
 		overlay.Replace[original] = changed
-		text, err := os.ReadFile(original)
+		text, err := os.ReadFile(source)
 		if err != nil {
 			t.Fatal(err)
 		}

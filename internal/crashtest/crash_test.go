@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +33,8 @@ const shortKills = 20
 const (
 	longestLife  = 3 * time.Second
 	longestStart = 150 * time.Millisecond
+	// longestAck is how long the next acknowledgement is waited for.
+	longestAck = time.Second
 )
 
 const apiKey = "crash-test-bootstrap-key"
@@ -38,9 +43,14 @@ const apiKey = "crash-test-bootstrap-key"
 // over restarts, and the driver that writes to it by REST and MQTT.
 type plant struct {
 	*driver
+	// name is what the servers of a cluster call it.
+	name    string
 	program Program
 	random  *rand.Rand
 	process *Process
+	// coldStart is how long the first acknowledgement after a start may take: the life of
+	// a server begins with it.
+	coldStart time.Duration
 	// patience is how long messages that the broker holds may take to arrive.
 	patience time.Duration
 	// killedStarts are kills before the server listened, or just after, aimed those
@@ -51,25 +61,41 @@ type plant struct {
 	tails, tailRecords int
 }
 
-// openPlant starts a broker and a server; without a broker publishers come to the
-// server's own.
+// openPlant starts a broker and a server with an embedded database; without a broker
+// publishers come to the server's own.
 func openPlant(t *testing.T, binary string, broker func(testing.TB) *brokertest.Broker) *plant {
 	t.Helper()
-	seed := number(t, "PLANTGATE_TEST_SEED", uint64(time.Now().UnixNano()))
-	t.Logf("PLANTGATE_TEST_SEED=%d repeats the moments of the kills", seed)
-	folder, port := t.TempDir(), freePort(t)
+	return openPlantOn(t, binary, broker, "{log: {delay: 500ms}}")
+}
+
+// openPlantOn starts a broker and a server whose configuration has that section store.
+func openPlantOn(t *testing.T, binary string, broker func(testing.TB) *brokertest.Broker, store string) *plant {
+	t.Helper()
 	access, section := ownBroker(t)
 	if broker != nil {
 		access, section = realBroker(broker(t))
 	}
+	p := startPlant(t, binary, store, section)
+	p.broker = access
+	p.awaitSession()
+	return p
+}
+
+// startPlant starts a server and waits until it listens; store and mqtt are sections of
+// its configuration.
+func startPlant(t *testing.T, binary, store, mqtt string) *plant {
+	t.Helper()
+	seed := number(t, "PLANTGATE_TEST_SEED", uint64(time.Now().UnixNano()))
+	t.Logf("PLANTGATE_TEST_SEED=%d repeats the moments of the kills", seed)
+	folder, port := t.TempDir(), freePort(t)
 	configuration := fmt.Sprintf(`
 server: {listen: "127.0.0.1:%d"}
 auth: {bootstrap_key: %s}
 metrics: {listen: ""}
-store: {log: {delay: 500ms}}
+store: %s
 log: {level: warn}
 mqtt:
-%s`, port, apiKey, section)
+%s`, port, apiKey, store, mqtt)
 	file := filepath.Join(folder, "plantgate.yaml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
@@ -78,22 +104,30 @@ mqtt:
 		program: Program{Path: binary, Folder: folder, Args: []string{"serve", "--config", file}},
 		random:  rand.New(rand.NewPCG(seed, 0)), patience: time.Minute,
 	}
-	p.driver = &driver{t: t, url: fmt.Sprintf("https://127.0.0.1:%d", port), key: apiKey, broker: access, ledger: newLedger()}
+	p.driver = &driver{t: t, url: fmt.Sprintf("https://127.0.0.1:%d", port), key: apiKey, ledger: newLedger(), pace: nearlyAtOnce}
 	t.Cleanup(func() {
 		if err := p.process.Kill(); err != nil {
 			t.Error(err)
 		}
+		if t.Failed() {
+			t.Logf("the last process said:\n%s", lastLines(p.process.Stderr()))
+		}
 	})
 	p.start()
 	p.ready() // the broker keeps a session from here on, and there is a CA
+	p.client = p.newClient()
+	return p
+}
+
+// newClient returns a client with connections of its own.
+func (p *plant) newClient() *http.Client {
+	p.t.Helper()
 	client, err := p.process.Client()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	p.client = client
-	t.Cleanup(client.CloseIdleConnections)
-	p.awaitSession()
-	return p
+	p.t.Cleanup(client.CloseIdleConnections)
+	return client
 }
 
 // realBroker is the configuration of a permanent connection.
@@ -193,14 +227,15 @@ func (p *plant) awaitKill(life time.Duration) {
 	moment := p.random.IntN(4)
 	if moment == 0 {
 		p.killedStarts++
-		time.Sleep(time.Duration(p.random.Int64N(int64(longestStart))))
+		time.Sleep(time.Duration(p.random.Int64N(int64(max(longestStart, p.coldStart/4)))))
 		return
 	}
 	p.ready()
+	p.ledger.awaitAck(p.coldStart)
 	time.Sleep(time.Duration(p.random.Int64N(int64(life))))
 	if moment > 1 {
 		p.aimed++
-		p.ledger.awaitAck()
+		p.ledger.awaitAck(longestAck)
 	}
 }
 
@@ -264,16 +299,7 @@ func TestKill(t *testing.T) {
 			p := openPlant(t, binary, broker)
 			begun := time.Now()
 			p.crash(kills, longestLife)
-			found, err := list[storedRecord](p.driver, "/data", url.Values{"order": {"asc"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := p.ledger.compare(found).err(); err != nil {
-				t.Error(err)
-			}
-			if err := p.verifyLatest(found); err != nil {
-				t.Error(err)
-			}
+			found := p.verifyAll()
 			if code, err := p.process.Stop(os.Interrupt); code != 0 || err != nil {
 				t.Errorf("exit code %d, %v:\n%s", code, err, p.process.Stderr())
 			}
@@ -295,6 +321,12 @@ func TestKill(t *testing.T) {
 				len(p.ledger.entries), p.ledger.acked("rest"), p.ledger.acked("mqtt"), len(found))
 		})
 	}
+}
+
+// lastLines are the last lines of a log, without those of clients that ended.
+func lastLines(log string) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, "client ended") })
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
 // freePort returns a free port below those that the system gives to outgoing

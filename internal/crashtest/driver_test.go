@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,13 +17,17 @@ import (
 	"time"
 )
 
-// Pace of the driver.
-const (
-	// retryPause is how long a client waits before it sends the same again.
-	retryPause = 20 * time.Millisecond
-	// ownPause lies between two records of a client.
-	ownPause = 5 * time.Millisecond
-)
+// retryPause is how long a client waits before it sends or asks the same again.
+const retryPause = 20 * time.Millisecond
+
+// pace is that of a sender.
+type pace struct {
+	// own lies between two records, retry before the same is sent again.
+	own, retry time.Duration
+}
+
+// nearlyAtOnce is the pace of a few senders that keep a server busy.
+var nearlyAtOnce = pace{own: 5 * time.Millisecond, retry: retryPause}
 
 // sharedMachine is written by every REST client.
 const sharedMachine = "SHARED"
@@ -36,6 +41,27 @@ type driver struct {
 	client *http.Client
 	broker brokerAccess
 	ledger *ledger
+	pace   pace
+	// late, if it is set, is by how much records are late at most, every second one.
+	late time.Duration
+	// others are servers of the same database, to which a client goes on when one fails.
+	others []endpoint
+}
+
+// endpoint is a server as a client sees it.
+type endpoint struct {
+	url    string
+	client *http.Client
+}
+
+// moveOn takes the next server, if there are several.
+func (d *driver) moveOn() {
+	if len(d.others) == 0 {
+		return
+	}
+	next := d.others[0]
+	d.others = append(d.others[1:len(d.others):len(d.others)], endpoint{d.url, d.client})
+	d.url, d.client = next.url, next.client
 }
 
 // run sends until ctx ends; every record that is not given up is then
@@ -47,18 +73,18 @@ func (d *driver) run(ctx context.Context, seed uint64) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				d.post(fmt.Sprintf("REST-%d", i), random)
-				time.Sleep(ownPause)
+				time.Sleep(d.pace.own)
 			}
 		})
 	}
 	for i := range 3 {
-		all.Go(func() { d.publishAll(ctx, i) })
+		all.Go(func() { d.publishAs(ctx, fmt.Sprintf("MQTT-%d", i)) })
 	}
 	all.Wait()
 }
 
 // post sends one request of a kind by chance and repeats it, the same bytes,
-// until the answer is 200 or 201. One in three is given up at the first failure:
+// until the answer is 200, 201 or 202. One in three is given up at the first failure:
 // it may then be there or not, but not twice. One in ten is sent twice in any
 // case, by a sender that does not trust the answer.
 func (d *driver) post(machine string, random *rand.Rand) {
@@ -82,7 +108,8 @@ func (d *driver) post(machine string, random *rand.Rand) {
 		if !patient {
 			return
 		}
-		time.Sleep(retryPause)
+		d.moveOn()
+		time.Sleep(d.pace.retry)
 	}
 }
 
@@ -90,7 +117,13 @@ func (d *driver) post(machine string, random *rand.Rand) {
 // under an Idempotency-Key, or a batch of records with timestamps.
 func (d *driver) compose(machine string, random *rand.Rand) (body string, header http.Header, numbers []int) {
 	header = http.Header{"Content-Type": {"application/json"}, "X-Api-Key": {d.key}}
-	now := func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+	now := func() time.Time {
+		at := time.Now()
+		if d.late > 0 && random.IntN(2) == 0 {
+			at = at.Add(-time.Duration(random.Int64N(int64(d.late))))
+		}
+		return at.UTC().Truncate(time.Microsecond)
+	}
 	record := func(at time.Time, more string) string {
 		n := d.ledger.begin(entry{machine: machine, door: "rest", time: at})
 		numbers = append(numbers, n)
@@ -117,7 +150,7 @@ func (d *driver) compose(machine string, random *rand.Rand) (body string, header
 	return body, header, numbers
 }
 
-// send returns the ids of the records, or an error if they were not
+// send returns the ids of the records, "" for one that is not final, or an error if they were not
 // acknowledged. A batch is one commit, so that its answer never mixes.
 func (d *driver) send(body string, header http.Header, count int) ([]string, error) {
 	req, err := http.NewRequest(http.MethodPost, d.url+"/data", strings.NewReader(body))
@@ -134,8 +167,13 @@ func (d *driver) send(body string, header http.Header, count int) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
-		if resp.StatusCode != http.StatusServiceUnavailable {
+	n := d.ledger.answered(resp.StatusCode)
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated, http.StatusAccepted:
+	case http.StatusServiceUnavailable:
+		return nil, fmt.Errorf("answer %s", resp.Status)
+	default:
+		if n <= 3 { // the others are alike
 			d.t.Errorf("answer %s to %s: %s", resp.Status, body, content)
 		}
 		return nil, fmt.Errorf("answer %s", resp.Status)
@@ -154,8 +192,13 @@ func (d *driver) send(body string, header http.Header, count int) ([]string, err
 			ids = append(ids, item.ID)
 		}
 	}
-	if len(ids) != count {
-		return nil, fmt.Errorf("%d ids for %d records", len(ids), count)
+	if len(ids) != count || slices.Contains(ids, "") {
+		return nil, fmt.Errorf("the ids %q for %d records", ids, count)
+	}
+	// A request without a time of its own may have been stored before the database went
+	// away: then the record keeps the id of that time.
+	if resp.StatusCode == http.StatusAccepted && header.Get("Idempotency-Key") != "" {
+		return make([]string, count), nil
 	}
 	return ids, nil
 }

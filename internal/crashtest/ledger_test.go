@@ -17,7 +17,7 @@ type entry struct {
 	// time is zero where the time of receipt counts.
 	time  time.Time
 	acked bool
-	// id is what the server answered; "" by MQTT.
+	// id is what the server answered; "" by MQTT, and while it is not settled.
 	id string
 }
 
@@ -30,9 +30,13 @@ type ledger struct {
 	acks chan struct{}
 	// changed are records whose second answer was not the first.
 	changed []string
+	// answers counts those of REST by status.
+	answers map[int]int
 }
 
-func newLedger() *ledger { return &ledger{entries: make(map[int]*entry), acks: make(chan struct{}, 1)} }
+func newLedger() *ledger {
+	return &ledger{entries: make(map[int]*entry), acks: make(chan struct{}, 1), answers: make(map[int]int)}
+}
 
 // begin notes a record before any byte of it is sent, and returns its number.
 func (l *ledger) begin(e entry) int {
@@ -43,16 +47,19 @@ func (l *ledger) begin(e entry) int {
 	return n
 }
 
-// ack notes that a record was acknowledged, maybe not for the first time.
+// ack notes that a record was acknowledged, maybe not for the first time; id is "" if the
+// answer did not settle it.
 func (l *ledger) ack(n int, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[n]
-	if e.acked && e.id != id {
+	e.acked = true
+	switch {
+	case e.id == "":
+		e.id = id
+	case id != "" && e.id != id:
 		l.changed = append(l.changed, fmt.Sprintf("%d of %s was answered with %s and with %s", n, e.machine, e.id, id))
-		return
 	}
-	e.acked, e.id = true, id
 	if e.door == "rest" {
 		select {
 		case l.acks <- struct{}{}:
@@ -61,15 +68,30 @@ func (l *ledger) ack(n int, id string) {
 	}
 }
 
+// answered counts an answer by REST, and returns how many of its status there were.
+func (l *ledger) answered(status int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answers[status]++
+	return l.answers[status]
+}
+
+// answersOf is how often REST answered with a status.
+func (l *ledger) answersOf(status int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answers[status]
+}
+
 // awaitAck returns right after the next acknowledgement, or after a while.
-func (l *ledger) awaitAck() {
+func (l *ledger) awaitAck(patience time.Duration) {
 	select {
 	case <-l.acks: // that was before
 	default:
 	}
 	select {
 	case <-l.acks:
-	case <-time.After(time.Second):
+	case <-time.After(patience):
 	}
 }
 

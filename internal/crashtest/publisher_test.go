@@ -24,12 +24,12 @@ type publisher struct {
 	client   paho.Client // nil while not connected
 }
 
-// publishAll publishes until ctx ends.
-func (d *driver) publishAll(ctx context.Context, i int) {
-	p := &publisher{d: d, clientID: fmt.Sprintf("driver-%d", i)}
+// publishAs publishes records of a machine until ctx ends.
+func (d *driver) publishAs(ctx context.Context, machine string) {
+	p := &publisher{d: d, clientID: "driver-" + machine}
 	defer p.close()
 	for ctx.Err() == nil {
-		topic, body, n := d.message(fmt.Sprintf("MQTT-%d", i))
+		topic, body, n := d.message(machine)
 		if !p.publish(topic, body) {
 			return
 		}
@@ -37,7 +37,7 @@ func (d *driver) publishAll(ctx context.Context, i int) {
 		if n%10 == 0 { // as any sender may
 			p.publish(topic, body)
 		}
-		time.Sleep(ownPause)
+		pauseFor(ctx, d.pace.own)
 	}
 }
 
@@ -51,7 +51,7 @@ func (d *driver) message(machine string) (topic, body string, n int) {
 // publish repeats the same bytes until the broker has acknowledged: from then on
 // the record must reach the store. It returns false if the broker never does.
 func (p *publisher) publish(topic, body string) bool {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(retryPause) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(p.d.pace.retry) {
 		if p.client == nil && !p.connect() {
 			continue
 		}

@@ -253,6 +253,14 @@ func (j *Journal) QuarantineItem(ctx context.Context, id mes.ID) (mes.Quarantine
 	return j.index.QuarantineItem(ctx, id)
 }
 
+// PendingDelivery is what the ledger says of a name that was not applied yet.
+func (j *Journal) PendingDelivery(name DeliveryName) (Delivery, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	d, ok := j.pending.deliveries[name]
+	return d, ok
+}
+
 // Pending is how many records are durable and not applied.
 func (j *Journal) Pending() int64 { return j.arrived.Load() - j.applied.Load() }
 

@@ -41,6 +41,8 @@ type Spool struct {
 
 	mu    sync.Mutex
 	since time.Time // when the database went away; zero while it is there
+	// gone is closed when it goes away, and replaced when it is back.
+	gone chan struct{}
 }
 
 // New returns a spool over a journal that is not used for anything else. While Run is
@@ -52,7 +54,7 @@ func New(db Database, j *journal.Journal, o Options) *Spool {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Spool{db: db, journal: j, opts: o}
+	return &Spool{db: db, journal: j, opts: o, gone: make(chan struct{})}
 }
 
 // AwaySince is when the database went away; zero while it is there.
@@ -69,6 +71,7 @@ func (s *Spool) setAway(cause error) {
 	defer s.mu.Unlock()
 	if s.since.IsZero() {
 		s.since = time.Now()
+		close(s.gone)
 		s.opts.Logger.Warn("the database is away; what comes in is kept here", slog.String("error", mes.WithCauses(cause)))
 	}
 }
@@ -78,6 +81,24 @@ func (s *Spool) setBack() {
 	defer s.mu.Unlock()
 	s.opts.Logger.Info("the database is back", slog.Duration("away", time.Since(s.since)), slog.Int64("records", s.journal.Pending()))
 	s.since = time.Time{}
+	s.gone = make(chan struct{})
+}
+
+// whileThere returns a context that ends when the database goes away: others find out
+// first that it is silent.
+func (s *Spool) whileThere(ctx context.Context) (context.Context, context.CancelFunc) {
+	s.mu.Lock()
+	gone := s.gone
+	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // Run looks whether the database is back, until ctx ends.
@@ -108,7 +129,7 @@ const longestLook = 5 * time.Second
 // Update implements ingest.Store: in the database, and while that is away in the log.
 func (s *Spool) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	if !s.isAway() {
-		err := s.db.Update(ctx, fn)
+		err := s.db.Update(ctx, func(tx ingest.Tx) error { return fn(draining{tx, s.journal}) })
 		if !errors.Is(err, mes.ErrStoreAway) {
 			return err
 		}
@@ -142,9 +163,13 @@ func (s *Spool) KnowsEquipment(ctx context.Context, siteID, id string) (bool, er
 	if s.isAway() {
 		return s.opts.Known.equipment(siteID, id), nil
 	}
-	known, err := s.db.KnowsEquipment(ctx, siteID, id)
+	there, cancel := s.whileThere(ctx)
+	defer cancel()
+	known, err := s.db.KnowsEquipment(there, siteID, id)
 	if errors.Is(err, mes.ErrStoreAway) {
 		s.setAway(err)
+	}
+	if err != nil && s.isAway() {
 		return s.opts.Known.equipment(siteID, id), nil
 	}
 	if err == nil && known {
@@ -161,19 +186,68 @@ func (s *Spool) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, 
 	if known && s.isAway() {
 		return before, nil
 	}
-	key, err := s.db.APIKeyByPrefix(ctx, prefix)
+	there, cancel := s.whileThere(ctx)
+	defer cancel()
+	key, err := s.db.APIKeyByPrefix(there, prefix)
 	switch {
 	case err == nil:
 		s.opts.Known.setKey(key)
-	case mes.ErrorCode(err) == mes.CodeNotFound && known:
-		s.opts.Known.dropKey(prefix)
-	case errors.Is(err, mes.ErrStoreAway):
-		s.setAway(err)
+	case mes.ErrorCode(err) == mes.CodeNotFound:
 		if known {
+			s.opts.Known.dropKey(prefix)
+		}
+	default:
+		if errors.Is(err, mes.ErrStoreAway) {
+			s.setAway(err)
+		}
+		if known && s.isAway() {
 			return before, nil
 		}
 	}
 	return key, err
+}
+
+// draining answers what repeats a request that is still on its way from the log into the
+// database, where nobody knows of it yet.
+type draining struct {
+	ingest.Tx
+	journal *journal.Journal
+}
+
+// AppendRecords implements ingest.Tx.
+func (t draining) AppendRecords(ctx context.Context, records []mes.Record, window ingest.LedgerWindow) ([]mes.Receipt, error) {
+	receipts := make([]mes.Receipt, len(records))
+	places, others := make([]int, 0, len(records)), records[:0:0]
+	for i := range records {
+		if receipt, repeats := t.repeats(&records[i], window); repeats {
+			receipts[i] = receipt
+			continue
+		}
+		places, others = append(places, i), append(others, records[i])
+	}
+	if len(others) == len(records) {
+		return t.Tx.AppendRecords(ctx, records, window)
+	}
+	list, err := t.Tx.AppendRecords(ctx, others, window)
+	for i := range list {
+		receipts[places[i]] = list[i]
+	}
+	return receipts, err
+}
+
+func (t draining) repeats(r *mes.Record, window ingest.LedgerWindow) (mes.Receipt, bool) {
+	if r.Idempotency == nil {
+		return mes.Receipt{}, false
+	}
+	first, found := t.journal.PendingDelivery(journal.DeliveryName{Kind: journal.DeliveryKey, Key: r.Idempotency.Key})
+	switch {
+	case !found || !first.ArrivedAt.After(window.KeysSince):
+		return mes.Receipt{}, false
+	case first.Hash != r.Idempotency.Body:
+		return mes.Receipt{Status: mes.ReceiptRejected, Fault: mes.Errorf(mes.CodeInvalid, "%w", mes.ErrKeyReused)}, true
+	default:
+		return mes.Receipt{Status: mes.ReceiptAccepted, ID: first.RecordID, Repeated: true}, true
+	}
 }
 
 // accepting says of what it appends that it is accepted: whether it is new can't be

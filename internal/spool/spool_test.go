@@ -2,8 +2,11 @@ package spool_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"plantgate/internal/mes"
 	"plantgate/internal/spool"
@@ -50,14 +53,68 @@ func TestKnownWithoutTheDatabase(t *testing.T) {
 	}
 }
 
+// TestALookUpEndsWhenTheDatabaseIsAway: whoever waits for a silent database to say
+// something of a key goes on with what was known once another finds that it is away.
+func TestALookUpEndsWhenTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &keyed{key: mes.APIKey{ID: mes.NewID(), Prefix: "pg_1", Hash: [32]byte{1}}}
+	s := spool.New(db, nil, spool.Options{Known: known})
+	if _, err := s.APIKeyByPrefix(t.Context(), "pg_1"); err != nil {
+		t.Fatal(err)
+	}
+	db.asked = make(chan struct{}, 1)
+	found := make(chan error, 1)
+	go func() {
+		key, err := s.APIKeyByPrefix(t.Context(), "pg_1")
+		if err == nil && key.Hash != db.key.Hash {
+			err = errors.New("another key")
+		}
+		found <- err
+	}()
+	<-db.asked
+	if _, err := s.KnowsEquipment(t.Context(), "s", "m"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-found:
+		t.Fatalf("answered while the database may still say something: %v", err)
+	default:
+	}
+	db.away.Store(true)
+	if _, err := s.KnowsEquipment(t.Context(), "s", "m"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-found:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("still waits for a database that is away")
+	}
+}
+
 // keyed is a database with one key and one machine.
 type keyed struct {
 	spool.Database
-	key mes.APIKey
-	err error
+	key  mes.APIKey
+	err  error
+	away atomic.Bool
+	// asked, if there is one, gets a token when a key is looked up, to which no answer
+	// comes.
+	asked chan struct{}
 }
 
-func (k *keyed) APIKeyByPrefix(_ context.Context, prefix string) (mes.APIKey, error) {
+func (k *keyed) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error) {
+	if k.asked != nil {
+		k.asked <- struct{}{}
+		<-ctx.Done()
+		return mes.APIKey{}, mes.Wrap(mes.CodeUnavailable, ctx.Err(), "cut short")
+	}
 	if k.err == nil && prefix != k.key.Prefix {
 		return mes.APIKey{}, mes.Errorf(mes.CodeNotFound, "no such key")
 	}
@@ -65,5 +122,8 @@ func (k *keyed) APIKeyByPrefix(_ context.Context, prefix string) (mes.APIKey, er
 }
 
 func (k *keyed) KnowsEquipment(_ context.Context, _, id string) (bool, error) {
+	if k.away.Load() {
+		return false, errAway
+	}
 	return id == "m", k.err
 }

@@ -28,10 +28,16 @@ func (d Drain) Apply(ctx context.Context, _ journal.Applied, _ bool, fn func(*Tx
 func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Tx, *journal.Batch) error {
 	return func(ctx context.Context, t *Tx, b *journal.Batch) error {
 		in := &intakeTx{Tx: t}
-		records, items, err := t.sortOvertaken(ctx, b.Records)
+		before, err := t.keysBefore(ctx, b.Deliveries, window())
+		if err != nil {
+			return t.store.db.writeFault(err, "look up idempotency keys")
+		}
+		records, repeats := sortRepeated(b, before)
+		records, items, err := t.sortOvertaken(ctx, records)
 		if err != nil {
 			return err
 		}
+		items = append(items, repeats...)
 		receipts, err := in.AppendRecords(ctx, records, window())
 		if err != nil {
 			return err
@@ -45,7 +51,7 @@ func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Tx, *j
 		if err := in.AppendQuarantine(ctx, items); err != nil {
 			return err
 		}
-		return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, window()), "keep deliveries")
+		return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, before, window()), "keep deliveries")
 	}
 }
 
@@ -79,9 +85,8 @@ func (t *Tx) sortOvertaken(ctx context.Context, records []mes.Record) (kept []me
 	return kept, items, nil
 }
 
-// putNewKeys adds the idempotency keys that are not in the ledger. Message ids are added
-// with their records.
-func (t *Tx) putNewKeys(ctx context.Context, list []journal.Delivery, window ingest.LedgerWindow) error {
+// keysBefore is what the ledger says of the idempotency keys among the deliveries.
+func (t *Tx) keysBefore(ctx context.Context, list []journal.Delivery, window ingest.LedgerWindow) (map[string]journal.Delivery, error) {
 	var names [][]any
 	for i := range list {
 		if d := &list[i]; d.Kind == journal.DeliveryKey {
@@ -90,16 +95,52 @@ func (t *Tx) putNewKeys(ctx context.Context, list []journal.Delivery, window ing
 	}
 	rows, err := selectEach[namedDeliveryRow](ctx, t, deliveriesByName, names)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	there := make(map[string]bool, len(rows))
+	before := make(map[string]journal.Delivery, len(rows))
 	for i := range rows {
-		there[t.store.db.ofKey(rows[i].Key)] = rows[i].ArrivedAt.After(window.KeysSince)
+		d := rows[i].toDomain()
+		if d.ArrivedAt.After(window.KeysSince) {
+			before[t.store.db.ofKey(d.Key)] = d
+		}
 	}
+	return before, nil
+}
+
+// sortRepeated leaves out the records of requests that were answered before, under
+// another id: without a time of its own a record that is sent again gets one while that
+// can't be known. What is under the key of another request goes to quarantine.
+func sortRepeated(b *journal.Batch, before map[string]journal.Delivery) (kept []mes.Record, items []mes.QuarantineItem) {
+	repeats := map[mes.ID]bool{} // whether it is the same request
+	for i := range b.Deliveries {
+		d := &b.Deliveries[i]
+		if first, known := before[d.Key]; known && d.Kind == journal.DeliveryKey && first.RecordID != d.RecordID {
+			repeats[d.RecordID] = first.Hash == d.Hash
+		}
+	}
+	if len(repeats) == 0 {
+		return b.Records, nil
+	}
+	for i := range b.Records {
+		r := &b.Records[i]
+		switch same, repeated := repeats[r.ID]; {
+		case !repeated:
+			kept = append(kept, *r)
+		case !same:
+			items = append(items, ingest.QuarantineItem(r, mes.Errorf(mes.CodeInvalid, "%w", mes.ErrKeyReused)))
+		}
+	}
+	return kept, items
+}
+
+// putNewKeys adds the idempotency keys that were not in the ledger before. Message ids
+// are added with their records.
+func (t *Tx) putNewKeys(ctx context.Context, list []journal.Delivery, before map[string]journal.Delivery, window ingest.LedgerWindow) error {
 	var fresh []journal.Delivery
+	added := map[string]bool{}
 	for _, d := range list {
-		if d.Kind == journal.DeliveryKey && !there[d.Key] {
-			there[d.Key] = true
+		if _, known := before[d.Key]; d.Kind == journal.DeliveryKey && !known && !added[d.Key] {
+			added[d.Key] = true
 			fresh = append(fresh, d)
 		}
 	}

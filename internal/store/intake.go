@@ -19,7 +19,7 @@ func (s *Store) Intake() Intake { return Intake{s} }
 
 // Update implements ingest.Store. fn may run more than once.
 func (i Intake) Update(ctx context.Context, fn func(ingest.Tx) error) error {
-	return i.store.update(ctx, synced, func(t *Tx) error { return fn(&intakeTx{Tx: t}) })
+	return i.store.update(ctx, manner{intake: true}, func(t *Tx) error { return fn(&intakeTx{Tx: t}) })
 }
 
 // Room implements ingest.Store: whoever commits waits for the database, which is all

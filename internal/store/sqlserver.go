@@ -16,7 +16,6 @@ import (
 	"github.com/golang-sql/civil"
 	"github.com/jmoiron/sqlx"
 	mssql "github.com/microsoft/go-mssqldb"
-	"github.com/microsoft/go-mssqldb/msdsn"
 	"github.com/pressly/goose/v3"
 
 	"plantgate/internal/mes"
@@ -31,6 +30,11 @@ type SQLServerOptions struct {
 	// StatementTimeout bounds one transaction, however long its statements would wait;
 	// 0 means 30 s.
 	StatementTimeout time.Duration
+	// IntakeTimeout is StatementTimeout of intake, for which there is a log where the
+	// database takes long; 0 means 10 s.
+	IntakeTimeout time.Duration
+	// ConnectTimeout bounds how long it takes to connect and log in; 0 means 5 s.
+	ConnectTimeout time.Duration
 	// RetryFor is how long a transaction is tried again that failed through no fault of
 	// its own; 0 means 5 s.
 	RetryFor time.Duration
@@ -39,11 +43,30 @@ type SQLServerOptions struct {
 	Connector driver.Connector
 }
 
+func (o *SQLServerOptions) setDefaults() {
+	if o.Connections <= 0 {
+		o.Connections = defaultConnections
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.StatementTimeout, defaultStatementTimeout}, {&o.IntakeTimeout, defaultIntakeTimeout},
+		{&o.ConnectTimeout, defaultConnectTimeout}, {&o.RetryFor, defaultRetryFor},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+}
+
 const (
 	sqlServerDriver         = "sqlserver"
 	kerberos                = "krb5" // the authenticator of a DSN
 	defaultConnections      = 16
 	defaultStatementTimeout = 30 * time.Second
+	defaultIntakeTimeout    = 10 * time.Second
+	defaultConnectTimeout   = 5 * time.Second
 	defaultRetryFor         = 5 * time.Second
 	sqlServerLookers        = 4
 	migrationLock           = "plantgate schema"
@@ -68,19 +91,11 @@ type sqlServerDB struct {
 
 func (s *Store) openSQLServer(dsn string, options Options) error {
 	o := options.SQLServer
-	if o.Connections <= 0 {
-		o.Connections = defaultConnections
-	}
-	if o.StatementTimeout <= 0 {
-		o.StatementTimeout = defaultStatementTimeout
-	}
-	if o.RetryFor <= 0 {
-		o.RetryFor = defaultRetryFor
-	}
+	o.setDefaults()
 	connector := o.Connector
 	if connector == nil {
 		var err error
-		if connector, err = newConnector(dsn); err != nil {
+		if connector, err = newConnector(dsn, o.ConnectTimeout); err != nil {
 			return err
 		}
 	}
@@ -103,30 +118,6 @@ func (s *Store) openSQLServer(dsn string, options Options) error {
 	return nil
 }
 
-func newConnector(dsn string) (driver.Connector, error) {
-	parameters, err := msdsn.Parse(dsn)
-	if err != nil {
-		return nil, mes.Wrap(mes.CodeInvalid, err, "store.dsn is not a DSN of SQL Server")
-	}
-	if err := checkLogin(parameters); err != nil {
-		return nil, err
-	}
-	return mssql.NewConnectorConfig(parameters), nil
-}
-
-// connecting marks errors of making a connection, of which TLS and Kerberos have some
-// that look like any other.
-type connecting struct{ driver.Connector }
-
-// Connect implements driver.Connector.
-func (c connecting) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoConnection, err)
-	}
-	return conn, nil
-}
-
 func (db *sqlServerDB) close() error {
 	db.mu.Lock()
 	db.closed = true
@@ -138,17 +129,21 @@ func (db *sqlServerDB) close() error {
 // update implements database. A transaction that failed through no fault of its own is
 // made again as a whole, for a while: whatever may have come of it, the same records
 // are not stored twice.
-func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error) error {
+func (db *sqlServerDB) update(ctx context.Context, m manner, fn func(*Tx) error) error {
 	if !db.begin() {
 		return mes.Errorf(mes.CodeUnavailable, "the store is closed")
 	}
 	defer db.atWork.Done()
 	work := context.WithoutCancel(ctx)
+	longest := db.options.StatementTimeout
+	if m.intake {
+		longest = db.options.IntakeTimeout
+	}
 	enough := time.Now().Add(db.options.RetryFor)
 	pause := firstRetry
 	stepwise := false
 	for tries := 1; ; tries++ {
-		atOnce, err := db.try(work, stepwise, fn)
+		atOnce, err := db.try(work, longest, stepwise, fn)
 		// What fails for a reason of its own as one statement may lie in the connection:
 		// step by step that shows.
 		if atOnce && !stepwise && mes.ErrorCode(err) == mes.CodeInternal {
@@ -159,7 +154,7 @@ func (db *sqlServerDB) update(ctx context.Context, _ manner, fn func(*Tx) error)
 			return err
 		}
 		// There is a log for a database that is away; a connection that was, once, is not.
-		if tries > 1 && errors.Is(err, mes.ErrStoreAway) {
+		if errors.Is(err, mes.ErrStoreAway) && (tries > 1 || time.Now().After(enough)) {
 			return err
 		}
 		wait := pause/2 + rand.N(pause)
@@ -187,8 +182,8 @@ func (db *sqlServerDB) begin() bool {
 }
 
 // try makes one transaction. It tells whether nothing of it went by itself.
-func (db *sqlServerDB) try(ctx context.Context, stepwise bool, fn func(*Tx) error) (atOnce bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
+func (db *sqlServerDB) try(ctx context.Context, longest time.Duration, stepwise bool, fn func(*Tx) error) (atOnce bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	session := &sqlServerSession{db: db, ctx: ctx, stepwise: stepwise}
 	t := &Tx{store: db.store, session: session}

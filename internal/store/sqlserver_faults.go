@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	mssql "github.com/microsoft/go-mssqldb"
@@ -114,5 +115,5 @@ func isConnectionFailure(err error) bool {
 	var server mssql.ServerError
 	return errors.Is(err, errNoConnection) || errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) || errors.As(err, &stream) ||
 		errors.As(err, &reset) || errors.As(err, &server) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, net.ErrClosed)
+		errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -145,6 +145,8 @@ type manner struct {
 	lazy bool
 	// paced: it may rest while nobody waits for it.
 	paced bool
+	// intake: senders wait for it, and there may be a log in its place.
+	intake bool
 }
 
 // synced is the manner of nearly all writes: a commit is on the disk.
