@@ -250,7 +250,7 @@ func TestKerberosLogin(t *testing.T) {
 		"spn": {kerberosDSN(url.User(testUser), server, config, "krb5-keytabfile", keys, "ServerSPN", "MSSQLSvc/db.plant.test:1433"),
 			"MSSQLSvc/db.plant.test:1433"},
 	} {
-		connector, err := newConnector(c.dsn)
+		connector, err := newConnector(c.dsn, defaultConnectTimeout)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
