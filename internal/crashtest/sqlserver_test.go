@@ -126,23 +126,46 @@ func TestSQLServerKill(t *testing.T) {
 	}
 }
 
-// TestSQLServerFaultsAreFound: the test of the kills finds what a program loses that
-// acknowledges before the commit.
+// noSpoolReplay begins behind what was accepted while the database was away.
+var noSpoolReplay = edit{
+	"internal/app/shared_spool.go",
+	"	start, err := journal.Start(log)\n",
+	"	start, err := journal.Start(log)\n	start.Position = log.End()\n",
+}
+
+// TestSQLServerFaultsAreFound runs programs that lose what they acknowledged: before the
+// commit, or in a log that they forget when they are killed in an outage.
 func TestSQLServerFaultsAreFound(t *testing.T) {
 	storetest.NeedSQLServer(t)
-	binary := build(t, neverLast, ackFirst)
-	p := openPlantOn(t, binary, nil, sharedStore(openDatabase(t, binary), "one"))
-	p.coldStart, p.patience = coldStart, 2*time.Second
-	p.crash(redKills, redLife)
-	found, err := list[storedRecord](p.driver, "/data", url.Values{"order": {"asc"}})
-	if err != nil {
-		t.Fatal(err)
+	for name, test := range map[string]struct {
+		changes []edit
+		send    func(t *testing.T, binary string) *plant
+	}{
+		"acknowledged before the commit": {[]edit{neverLast, ackFirst}, func(t *testing.T, binary string) *plant {
+			p := openPlantOn(t, binary, nil, sharedStore(openDatabase(t, binary), "one"))
+			p.coldStart, p.patience = coldStart, 2*time.Second
+			p.crash(redKills, redLife)
+			return p
+		}},
+		"the log of an outage forgotten": {[]edit{noSpoolReplay}, func(t *testing.T, binary string) *plant {
+			o := openOutage(t, binary)
+			o.run(shortOutage*time.Second, (*proxy).refuse)
+			return o.plant
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := test.send(t, build(t, test.changes...))
+			found, err := list[storedRecord](p.driver, "/data", url.Values{"order": {"asc"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lost := p.ledger.compare(found).lost
+			for _, door := range []string{"rest", "mqtt"} {
+				if !slices.ContainsFunc(lost, func(s string) bool { return strings.HasSuffix(s, "by "+door) }) {
+					t.Errorf("nothing was found by %s; in all: %s", door, some(lost))
+				}
+			}
+			t.Logf("%d of %d records lost: %s", len(lost), len(p.ledger.entries), some(lost))
+		})
 	}
-	lost := p.ledger.compare(found).lost
-	for _, door := range []string{"rest", "mqtt"} {
-		if !slices.ContainsFunc(lost, func(s string) bool { return strings.HasSuffix(s, "by "+door) }) {
-			t.Errorf("nothing was found by %s; in all: %s", door, some(lost))
-		}
-	}
-	t.Logf("%d of %d records lost after %d kills: %s", len(lost), len(p.ledger.entries), redKills, some(lost))
 }
