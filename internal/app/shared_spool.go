@@ -45,7 +45,7 @@ func (o *SpoolOptions) setDefaults() {
 type Spooled struct {
 	*spool.Spool
 	known  *spool.Known
-	runner *apply.Runner[*store.Tx]
+	runner *apply.Runner[*store.Store]
 	log    *wal.Log
 	logger *slog.Logger
 }
@@ -54,7 +54,7 @@ type Spooled struct {
 const knownSuffix = ".known.json"
 
 // OpenSpool takes up the log in the folder, which is drained into drain.
-func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.Tx], o SpoolOptions) (*Spooled, error) {
+func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.Store], o SpoolOptions) (*Spooled, error) {
 	o.setDefaults()
 	logger := o.Logger
 	if err := os.MkdirAll(filepath.Dir(o.Folder), 0o700); err != nil {
@@ -81,7 +81,7 @@ func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.
 		now := mes.Micros(time.Now())
 		return ingest.LedgerWindow{Now: now, MessagesSince: now.Add(-o.DedupeWindow), KeysSince: now.Add(-keyWindow)}
 	}
-	steps := []apply.Step[*store.Tx]{{Name: "records", Apply: store.PutSpooled(window)}}
+	steps := []apply.Step[*store.Store]{{Name: "records", Apply: store.PutSpooled(window)}}
 	return &Spooled{
 		Spool: spool.New(db, j, spool.Options{Every: o.Every, Known: known, Logger: logger}),
 		known: known, log: log, logger: logger,

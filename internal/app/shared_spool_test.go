@@ -39,7 +39,7 @@ func (c *cutOff) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 }
 
 // Apply implements apply.Store, for the drain.
-func (c *cutOff) Apply(ctx context.Context, to journal.Applied, durable bool, fn func(*store.Tx) error) error {
+func (c *cutOff) Apply(ctx context.Context, to journal.Applied, durable bool, fn func(*store.Store) error) error {
 	if c.away.Load() {
 		return errAway
 	}

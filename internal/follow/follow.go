@@ -29,6 +29,8 @@ type Store[T any] interface {
 	// follows from them, in one transaction in which the leases are proven. It returns
 	// how many they were.
 	Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(tx T, b *journal.Batch) error) (int, error)
+	// Skip drops what is to follow from the oldest record of a lane.
+	Skip(ctx context.Context, lane int, l lease.Lease) error
 	// ForgetFollowed is called before a lane is followed that another server had.
 	ForgetFollowed()
 	// NewestArrival and OldestArrival number the records from which something is still
@@ -101,6 +103,8 @@ func (f *Follower[T]) Run(ctx context.Context) error {
 			return nil
 		case err == nil:
 			pause, failing = f.opts.Every, false
+		case errors.Is(err, mes.ErrUnstorable):
+			n, err = f.isolate(ctx)
 		case errors.Is(err, mes.ErrLeaseLost):
 			f.opts.Logger.Info("another server follows some of the machines now")
 		default:
@@ -178,6 +182,35 @@ func (f *Follower[T]) step(ctx context.Context) (int, error) {
 		f.taken.Add(int64(n))
 	}
 	return n, err
+}
+
+// isolate follows the records of each lane one by one, for a while, and leaves out those
+// of which the database can't hold what follows: they would hold up all that come after
+// them.
+func (f *Follower[T]) isolate(ctx context.Context) (n int, err error) {
+	held, _ := f.leases.Held()
+	for name, l := range held {
+		lane, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		for range f.opts.Step {
+			followed, err := f.store.Follow(ctx, []int{lane}, []lease.Lease{l}, 1, func(tx T, b *journal.Batch) error {
+				return apply.All(ctx, f.steps, tx, b)
+			})
+			if errors.Is(err, mes.ErrUnstorable) {
+				f.opts.Logger.Error("what follows from a record can't be stored and is left out", slog.Int("lane", lane), slog.String("error", mes.WithCauses(err)))
+				followed, err = 1, f.store.Skip(ctx, lane, l)
+			}
+			if err != nil {
+				return n, err
+			}
+			if n += followed; followed == 0 {
+				break
+			}
+		}
+	}
+	return n, nil
 }
 
 // Stats counts the transactions in which records were followed, and the records.

@@ -3,6 +3,7 @@ package follow_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,8 @@ type arrivals struct {
 	mu        sync.Mutex
 	waiting   int64
 	fail      error
+	poison    map[int64]bool // of what waits, by how many wait with it
+	skipped   []int64
 	forgotten int
 	lanes     []int
 }
@@ -31,11 +34,24 @@ func (a *arrivals) Follow(_ context.Context, lanes []int, _ []lease.Lease, limit
 		return 0, a.fail
 	}
 	n := min(int64(limit), a.waiting)
+	for i := range n {
+		if a.poison[a.waiting-i] {
+			return 0, mes.Wrap(mes.CodeInternal, mes.ErrUnstorable, "the store can't hold it")
+		}
+	}
 	if err := fn(struct{}{}, &journal.Batch{}); err != nil {
 		return 0, err
 	}
 	a.waiting -= n
 	return int(n), nil
+}
+
+func (a *arrivals) Skip(context.Context, int, lease.Lease) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.skipped = append(a.skipped, a.waiting)
+	a.waiting--
+	return nil
 }
 
 func (a *arrivals) ForgetFollowed() { a.forgotten++ }
@@ -103,6 +119,23 @@ func TestReadersWait(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if a.left() != 0 {
 			t.Error("nothing follows once the database is well")
+		}
+	})
+}
+
+// TestPoisonIsLeftOut: a record of which the database can't hold what follows does not
+// hold up the others.
+func TestPoisonIsLeftOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrivals{waiting: 95, poison: map[int64]bool{95: true, 60: true, 59: true, 1: true}}
+		f, stop := run(t, a, held{"3": {Epoch: 1}})
+		defer stop()
+		if err := f.Settle(t.Context()); err != nil || a.left() != 0 {
+			t.Errorf("%v, %d left", err, a.left())
+		}
+		if !slices.Equal(a.skipped, []int64{95, 60, 59, 1}) {
+			t.Errorf("left out %v", a.skipped)
 		}
 	})
 }

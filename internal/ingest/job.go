@@ -83,6 +83,21 @@ func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
 	}
 }
 
+// keepsFaults tells whether nobody waits for the answer to a single record.
+func (j *job) keepsFaults() bool {
+	for _, i := range j.accepted {
+		if j.records[i].Answerable {
+			return false
+		}
+	}
+	return true
+}
+
+// Unstorable is the fault of a record that the store can't hold, for quarantine.
+func Unstorable(cause error) *mes.Error {
+	return mes.Errorf(mes.CodeInvalid, "%s", mes.WithCauses(cause))
+}
+
 func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }
 
 func (j *job) finish(err error) {

@@ -30,6 +30,8 @@ type faultStore struct {
 	conflict map[string]bool // message ids that are in conflict
 	full     chan struct{}   // if set, there is no room until it is closed
 	lost     string          // the lease that another server has
+	// unstorable is the machine whose records it can't hold.
+	unstorable string
 }
 
 func newFaultStore() *faultStore {
@@ -95,6 +97,9 @@ func (tx *faultTx) AppendRecords(_ context.Context, records []mes.Record, _ inge
 	tx.seen = len(records)
 	receipts := make([]mes.Receipt, len(records))
 	for i, r := range records {
+		if r.MachineID == tx.s.unstorable {
+			return nil, mes.Wrap(mes.CodeInternal, mes.ErrUnstorable, "the store can't hold it")
+		}
 		_, there := tx.s.records[r.ID]
 		switch {
 		case tx.s.conflict[r.MessageID]:

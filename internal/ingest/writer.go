@@ -122,7 +122,8 @@ func (w *writer) commitGroup(jobs []*job) error {
 	switch {
 	case errors.Is(err, mes.ErrDurability):
 		return err
-	case err == nil || len(jobs) == 1 || mes.ErrorCode(err) == mes.CodeUnavailable && !errors.Is(err, mes.ErrLeaseLost):
+	case err == nil || len(jobs) == 1 && !errors.Is(err, mes.ErrUnstorable) ||
+		mes.ErrorCode(err) == mes.CodeUnavailable && !errors.Is(err, mes.ErrLeaseLost):
 		for _, j := range jobs {
 			j.finish(err)
 		}
@@ -130,7 +131,12 @@ func (w *writer) commitGroup(jobs []*job) error {
 		return nil
 	}
 	for i, j := range jobs {
-		err := w.update(jobs[i : i+1])
+		if len(jobs) > 1 {
+			err = w.update(jobs[i : i+1])
+		}
+		if errors.Is(err, mes.ErrUnstorable) && j.resolve == nil && j.keepsFaults() {
+			err = w.isolate(j)
+		}
 		if errors.Is(err, mes.ErrDurability) {
 			return err
 		}
@@ -139,6 +145,25 @@ func (w *writer) commitGroup(jobs []*job) error {
 		j.finish(err)
 	}
 	return nil
+}
+
+// isolate stores a batch one by one that has something which the store can't hold: that
+// goes to quarantine, or whoever sends it would send it for ever.
+func (w *writer) isolate(j *job) error {
+	for _, i := range j.accepted {
+		one := &job{records: j.records[i : i+1], receipts: j.receipts[i : i+1], accepted: []int{0}, owner: j.owner}
+		err := w.update([]*job{one})
+		if errors.Is(err, mes.ErrUnstorable) {
+			w.opts.Logger.Error("the store can't hold a record; it goes to quarantine", slog.String("error", mes.WithCauses(err)))
+			one.accepted = nil
+			one.quarantine(0, &one.records[0], Unstorable(err))
+			err = w.update([]*job{one})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.update([]*job{{items: j.items, owner: j.owner}})
 }
 
 func (s *Service) report(err error, jobs int) {

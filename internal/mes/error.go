@@ -42,6 +42,10 @@ var ErrStoreAway = errors.New("the database is away")
 // the caller took to be its own: it must stop that.
 var ErrLeaseLost = errors.New("another server holds the lease")
 
+// ErrUnstorable is in the chain of an error that lies in what was to be stored: the
+// same will fail again, and other things will not.
+var ErrUnstorable = errors.New("the database can't hold it")
+
 // ErrKeyReused is in the chain of the fault of a record whose idempotency key came
 // before with another body. It is a fault of the whole request.
 var ErrKeyReused = errors.New("the Idempotency-Key was used before with another body")

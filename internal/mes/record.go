@@ -249,8 +249,11 @@ func (r *Record) Validate() *Error {
 		case hasControl(s.Name):
 			add(Pointer(s.Name), "the name of a signal has no control characters")
 		}
-		if len(s.Unit) > MaxUnitLength {
+		switch {
+		case len(s.Unit) > MaxUnitLength:
 			add(Pointer(s.Name), "a unit has at most %d bytes", MaxUnitLength)
+		case hasControl(s.Unit):
+			add(Pointer(s.Name), "a unit has no control characters")
 		}
 	}
 	return Invalid(faults)

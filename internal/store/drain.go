@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"plantgate/internal/ingest"
@@ -17,42 +18,82 @@ type Drain struct{ store *Store }
 // Drain returns the store as what a log is drained into.
 func (s *Store) Drain() Drain { return Drain{s} }
 
-// Apply implements apply.Store.
-func (d Drain) Apply(ctx context.Context, _ journal.Applied, _ bool, fn func(*Tx) error) error {
-	return d.store.update(ctx, synced, fn)
+// Apply implements apply.Store. What the database refuses is tried again, whatever the
+// reason: the log goes on to keep it.
+func (d Drain) Apply(_ context.Context, _ journal.Applied, _ bool, fn func(*Store) error) error {
+	err := fn(d.store)
+	if mes.ErrorCode(err) == mes.CodeInternal && !errors.Is(err, mes.ErrDurability) {
+		return mes.Wrap(mes.CodeUnavailable, err, "the database refuses what is kept here")
+	}
+	return err
 }
 
-// PutSpooled is the step that takes over what was accepted while the database was away.
-// What turns out to contradict something that came before goes to quarantine. window
-// tells what of the ledger counts now.
-func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Tx, *journal.Batch) error {
-	return func(ctx context.Context, t *Tx, b *journal.Batch) error {
-		in := &intakeTx{Tx: t}
-		before, err := t.keysBefore(ctx, b.Deliveries, window())
-		if err != nil {
-			return t.store.db.writeFault(err, "look up idempotency keys")
-		}
-		records, repeats := sortRepeated(b, before)
-		records, items, err := t.sortOvertaken(ctx, records)
-		if err != nil {
+// PutSpooled is the step that takes over what was accepted while the database was away,
+// in one transaction. What turns out to contradict something that came before goes to
+// quarantine, and so does what the database can't hold. window tells what of the ledger
+// counts now.
+func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Store, *journal.Batch) error {
+	return func(ctx context.Context, s *Store, b *journal.Batch) error {
+		err := s.putSpooled(ctx, b, window())
+		if !errors.Is(err, mes.ErrUnstorable) {
 			return err
 		}
-		items = append(items, repeats...)
-		receipts, err := in.AppendRecords(ctx, records, window())
-		if err != nil {
-			return err
-		}
-		for i := range receipts {
-			if receipts[i].Fault != nil {
-				items = append(items, ingest.QuarantineItem(&records[i], receipts[i].Fault))
+		for i := range b.Records {
+			if err := s.putOneSpooled(ctx, b, i, window()); err != nil {
+				return err
 			}
 		}
-		items = append(items, b.Items...)
-		if err := in.AppendQuarantine(ctx, items); err != nil {
-			return err
-		}
-		return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, before, window()), "keep deliveries")
+		return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: b.Items, Deliveries: b.Deliveries}}, window())
 	}
+}
+
+// putOneSpooled takes over one record of a batch that the database can't hold as a
+// whole.
+func (s *Store) putOneSpooled(ctx context.Context, b *journal.Batch, i int, window ingest.LedgerWindow) error {
+	one := &journal.Batch{Group: journal.Group{Records: b.Records[i : i+1 : i+1]}}
+	for _, d := range b.Deliveries {
+		if d.RecordID == b.Records[i].ID {
+			one.Deliveries = append(one.Deliveries, d)
+		}
+	}
+	err := s.putSpooled(ctx, one, window)
+	if !errors.Is(err, mes.ErrUnstorable) {
+		return err
+	}
+	item := ingest.QuarantineItem(&b.Records[i], ingest.Unstorable(err))
+	return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: []mes.QuarantineItem{item}}}, window)
+}
+
+func (s *Store) putSpooled(ctx context.Context, b *journal.Batch, window ingest.LedgerWindow) error {
+	return s.update(ctx, synced, func(t *Tx) error { return t.putSpooled(ctx, b, window) })
+}
+
+func (t *Tx) putSpooled(ctx context.Context, b *journal.Batch, window ingest.LedgerWindow) error {
+	in := &intakeTx{Tx: t}
+	before, err := t.keysBefore(ctx, b.Deliveries, window)
+	if err != nil {
+		return t.store.db.writeFault(err, "look up idempotency keys")
+	}
+	records, repeats := sortRepeated(b, before)
+	records, items, err := t.sortOvertaken(ctx, records)
+	if err != nil {
+		return err
+	}
+	items = append(items, repeats...)
+	receipts, err := in.AppendRecords(ctx, records, window)
+	if err != nil {
+		return err
+	}
+	for i := range receipts {
+		if receipts[i].Fault != nil {
+			items = append(items, ingest.QuarantineItem(&records[i], receipts[i].Fault))
+		}
+	}
+	items = append(items, b.Items...)
+	if err := in.AppendQuarantine(ctx, items); err != nil {
+		return err
+	}
+	return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, before, window), "keep deliveries")
 }
 
 // sortOvertaken splits off what may be in the database already under another id: values

@@ -100,9 +100,9 @@ func testFence(t *testing.T, s *store.Store) {
 		made("by nobody's right", func(r *mes.Record) { r.Owner = nil }),
 		made("by a right that is still there", func(r *mes.Record) { r.Owner = &mes.Ownership{Lease: first.Name, Server: "b", Epoch: 2} }),
 	}
-	err = s.Drain().Apply(ctx, journal.Applied{}, true, func(tx *store.Tx) error {
+	err = s.Drain().Apply(ctx, journal.Applied{}, true, func(s *store.Store) error {
 		put := store.PutSpooled(func() ingest.LedgerWindow { return storetest.Window(now) })
-		return put(ctx, tx, &journal.Batch{Group: journal.Group{Records: records}})
+		return put(ctx, s, &journal.Batch{Group: journal.Group{Records: records}})
 	})
 	if err != nil {
 		t.Fatal(mes.WithCauses(err))

@@ -32,6 +32,7 @@ var (
 		sqlserver: `DELETE a FROM arrival AS a
 			JOIN ` + rowsOf("position BIGINT") + ` ON j.position = a.position`,
 	}
+	skipArrival   = portable("DELETE FROM arrival WHERE position = (SELECT MIN(position) FROM arrival WHERE lane = ?)")
 	newestArrival = portable("SELECT MAX(position) FROM arrival")
 	oldestArrival = portable("SELECT MIN(position) FROM arrival")
 )
@@ -83,6 +84,16 @@ func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, l
 		s.latest.forget()
 	}
 	return n, err
+}
+
+// Skip implements follow.Store.
+func (s *Store) Skip(ctx context.Context, lane int, l lease.Lease) error {
+	return s.update(ctx, synced, func(t *Tx) error {
+		if err := t.prove(ctx, l.Ownership()); err != nil {
+			return err
+		}
+		return s.db.writeFault(t.exec(ctx, skipArrival, int64(lane)), "leave out what follows from a record")
+	})
 }
 
 // takeArrivals adds the records of lanes to the batch, about as many of each, and returns

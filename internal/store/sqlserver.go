@@ -160,6 +160,9 @@ func (db *sqlServerDB) update(ctx context.Context, m manner, fn func(*Tx) error)
 		wait := pause/2 + rand.N(pause)
 		// One that waited long for another has not tried often yet.
 		if tries >= leastTries && time.Now().Add(wait).After(enough) {
+			if isDuplicate(err) { // nobody else has it, or it would have been found
+				err = mes.Wrap(mes.CodeInternal, fmt.Errorf("%w: %w", mes.ErrUnstorable, err), "the store can't hold it")
+			}
 			return err
 		}
 		select {

@@ -20,8 +20,6 @@ const (
 	errorDeadlock          = 1205
 	errorSnapshotConflict  = 3960
 	errorLockTimeout       = 1222
-	errorTextTooLong       = 2628
-	errorTextTooLongOld    = 8152
 	errorNoDatabase        = 4060
 	errorNoSuchDatabase    = 911
 	errorLoginFailed       = 18456
@@ -30,15 +28,35 @@ const (
 	errorLeaseLost = 51001
 )
 
-// isTransient tells whether a server that says so will answer again by itself: it is
-// starting, failing over, or has too much to do (SQL Server, RDS and Azure).
+// isTransient tells whether a server that says so will answer again by itself, or when
+// somebody has mended it: it is starting, failing over, or has too much to do (SQL
+// Server, RDS and Azure), has no space left, or may only be read now.
 func isTransient(number int32) bool {
 	switch number {
-	case 64, 233, 4221, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920:
+	case 64, 233, 4221, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920,
+		1101, 1105, 9002, // no space for data or log
+		921, 922, 927, 976, 983, 3906, 6005, 17142: // recovering, restoring, a secondary, read-only, stopping, paused
 		return true
 	default:
 		return false
 	}
+}
+
+// isUnstorable tells whether a value is what can't be written: too long, out of range,
+// of another form, or against a condition of its column.
+func isUnstorable(number int32) bool {
+	switch number {
+	case 2628, 8152, 220, 241, 242, 245, 515, 547, 8114, 8115, 13608, 13609:
+		return true
+	default:
+		return false
+	}
+}
+
+// isDuplicate tells whether a key was there that was not when the transaction looked.
+func isDuplicate(err error) bool {
+	var failure mssql.Error
+	return errors.As(err, &failure) && (failure.Number == errorDuplicateKey || failure.Number == errorDuplicateIndexKey)
 }
 
 // errAgain marks an error after which the same transaction, made again, may go well.
@@ -98,8 +116,8 @@ func sqlServerFault(err error, doing string) error {
 		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, again), "the database can't be reached")
 	case number == errorLoginFailed:
 		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, cause), "the database refuses the login")
-	case number == errorTextTooLong, number == errorTextTooLongOld:
-		return mes.Wrap(mes.CodeInternal, cause, "the store can't hold a text that long")
+	case isUnstorable(number):
+		return mes.Wrap(mes.CodeInternal, fmt.Errorf("%w: %w", mes.ErrUnstorable, cause), "the store can't hold it")
 	default:
 		return internalError(err, doing)
 	}

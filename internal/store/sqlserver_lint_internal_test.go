@@ -48,6 +48,7 @@ var statements = map[string]statement{
 	"noteEpoch":           noteEpoch,
 	"epochBegan":          epochBegan,
 	"forgetEpochs":        forgetEpochs,
+	"skipArrival":         skipArrival,
 	"forgetNames":         forgetNames,
 	"hasRecordAt":         hasRecordAt,
 	"hasRecordNear":       hasRecordNear,

@@ -227,6 +227,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.NewestArrival(ctx)
 	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
 	_, _ = s.OldestArrival(ctx)
+	_ = s.Skip(ctx, 3, l)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	for _, last := range []bool{false, true} {
 		_ = s.Intake().Update(ctx, func(tx ingest.Tx) error {
