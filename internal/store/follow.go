@@ -59,7 +59,7 @@ func (s *Store) arrival(ctx context.Context, q statement) (int64, error) {
 // many they were. It is called by one goroutine at a time.
 func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(*Tx, *journal.Batch) error) (int, error) {
 	n := 0
-	err := s.update(ctx, synced, func(t *Tx) error {
+	err := s.update(ctx, manner{deferred: true}, func(t *Tx) error {
 		b := &journal.Batch{}
 		owners := make([]mes.Ownership, len(leases))
 		for i, l := range leases {

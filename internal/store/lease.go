@@ -125,8 +125,8 @@ func (s *Store) ReleaseLease(ctx context.Context, l lease.Lease) error {
 // prove fails with mes.ErrLeaseLost unless every right is its server's until the end of the
 // transaction.
 func (t *Tx) prove(ctx context.Context, owners ...mes.Ownership) error {
-	if server, ok := t.session.(*sqlServerSession); ok {
-		return t.store.db.writeFault(server.prove(owners), "prove leases")
+	if atOnce, ok := t.session.(interface{ prove([]mes.Ownership) error }); ok {
+		return t.store.db.writeFault(atOnce.prove(owners), "prove leases")
 	}
 	for _, o := range owners {
 		n, err := t.execCount(ctx, proveLease, o.Lease, o.Server, o.Epoch)

@@ -135,15 +135,11 @@ func (db *sqlServerDB) update(ctx context.Context, m manner, fn func(*Tx) error)
 	}
 	defer db.atWork.Done()
 	work := context.WithoutCancel(ctx)
-	longest := db.options.StatementTimeout
-	if m.intake {
-		longest = db.options.IntakeTimeout
-	}
 	enough := time.Now().Add(db.options.RetryFor)
 	pause := firstRetry
 	stepwise := false
 	for tries := 1; ; tries++ {
-		atOnce, err := db.try(work, longest, stepwise, fn)
+		atOnce, err := db.try(work, m, stepwise, fn)
 		// What fails for a reason of its own as one statement may lie in the connection:
 		// step by step that shows.
 		if atOnce && !stepwise && mes.ErrorCode(err) == mes.CodeInternal {
@@ -184,11 +180,26 @@ func (db *sqlServerDB) begin() bool {
 	return !db.closed
 }
 
-// try makes one transaction. It tells whether nothing of it went by itself.
-func (db *sqlServerDB) try(ctx context.Context, longest time.Duration, stepwise bool, fn func(*Tx) error) (atOnce bool, err error) {
+// transaction is a session that can be ended.
+type transaction interface {
+	session
+	// end commits, or undoes it where there is an error.
+	end(err error) error
+}
+
+// try makes one transaction. It tells whether nothing was written but in one batch.
+func (db *sqlServerDB) try(ctx context.Context, m manner, stepwise bool, fn func(*Tx) error) (atOnce bool, err error) {
+	longest := db.options.StatementTimeout
+	if m.intake {
+		longest = db.options.IntakeTimeout
+	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	session := &sqlServerSession{db: db, ctx: ctx, stepwise: stepwise}
+	steps := &sqlServerSession{db: db, ctx: ctx, stepwise: stepwise}
+	var session transaction = steps
+	if m.deferred && !stepwise {
+		session = &deferredSession{db: db, ctx: ctx}
+	}
 	t := &Tx{store: db.store, session: session}
 	ended := false
 	defer func() {
@@ -201,7 +212,7 @@ func (db *sqlServerDB) try(ctx context.Context, longest time.Duration, stepwise 
 	if err == nil {
 		t.committed()
 	}
-	return session.tx == nil, err
+	return steps.tx == nil, err
 }
 
 // errPanic undoes a transaction.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -25,12 +24,6 @@ var arrivingRows = rowsOf("unit BIGINT", "time DATETIME2(6)", "sequence_given BI
 // transaction it begins and commits it, and whatever fails undoes all of it.
 func insertArriving(leases int, whole bool) string {
 	var b strings.Builder
-	if whole {
-		fmt.Fprintf(&b, `SET XACT_ABORT ON;
-	IF @@TRANCOUNT > 0 THROW %d, 'the connection has an open transaction', 1;
-	BEGIN TRANSACTION;
-	`, errorLeftOpen)
-	}
 	b.WriteString(proofs(argumentsOfRows, leases))
 	b.WriteString(`DECLARE @arrived TABLE (lane INT, unit BIGINT, time DATETIME2(6), sequence_given BIT, sequence BIGINT, id BINARY(16));
 	INSERT INTO record (unit, time, sequence_given, sequence, id, data_type, time_origin, server_time,
@@ -44,7 +37,7 @@ func insertArriving(leases int, whole bool) string {
 	SELECT unit % ` + strconv.Itoa(Lanes) + `, unit, time, sequence_given, sequence, id FROM @arrived;
 	SELECT id FROM @arrived;`)
 	if whole {
-		b.WriteString("\n\tCOMMIT TRANSACTION;")
+		return wholeTransaction(b.String())
 	}
 	return b.String()
 }

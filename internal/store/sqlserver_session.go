@@ -94,8 +94,16 @@ func (s *sqlServerSession) selectAll(_ context.Context, dest any, st statement, 
 
 // bulk gathers the rows: it is one round trip, however many there are.
 func (s *sqlServerSession) bulk(ctx context.Context, st statement, fn func(exec func(row []driver.NamedValue) error) error) error {
-	var rows [][]any
-	err := fn(func(row []driver.NamedValue) error {
+	rows, err := gathered(fn)
+	if err != nil {
+		return err
+	}
+	return s.each(ctx, st, rows)
+}
+
+// gathered are the rows that fn gives.
+func gathered(fn func(exec func(row []driver.NamedValue) error) error) (rows [][]any, err error) {
+	err = fn(func(row []driver.NamedValue) error {
 		values := make([]any, len(row))
 		for i := range row {
 			values[i] = row[i].Value
@@ -103,10 +111,7 @@ func (s *sqlServerSession) bulk(ctx context.Context, st statement, fn func(exec 
 		rows = append(rows, values)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return s.each(ctx, st, rows)
+	return rows, err
 }
 
 func bindAll(args []any) []any {

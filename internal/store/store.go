@@ -147,6 +147,9 @@ type manner struct {
 	paced bool
 	// intake: senders wait for it, and there may be a log in its place.
 	intake bool
+	// deferred: nothing that is written has a result that is needed before the end, so
+	// that a database elsewhere may be sent all of it at once.
+	deferred bool
 }
 
 // synced is the manner of nearly all writes: a commit is on the disk.
