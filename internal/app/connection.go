@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+	"time"
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/lease"
@@ -27,9 +29,11 @@ type ownedConnection struct {
 	keeper   *lease.Keeper
 	ingester ingest.Ingester
 	open     func(ingest.Ingester) (adapter, error)
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	current adapter // nil while another server has it
+	fault   error   // why it can't be opened here
 	// before counts what came while this server had it before.
 	before mes.AdapterStatus
 }
@@ -37,14 +41,41 @@ type ownedConnection struct {
 // Run implements adapter.
 func (c *ownedConnection) Run(ctx context.Context) error {
 	return c.keeper.While(ctx, connectionName(c.door, c.name), func(ctx context.Context, l lease.Lease) error {
-		ad, err := c.open(ingest.Owned(c.ingester, l.Ownership()))
-		if err != nil {
-			return err
+		ad := c.openOwned(ctx, ingest.Owned(c.ingester, l.Ownership()))
+		if ad == nil {
+			return nil
 		}
 		c.set(ad)
 		defer c.set(nil)
 		return ad.Run(ctx)
 	})
+}
+
+// betweenOpenings is how long a connection is left alone that can't be opened: a file of
+// its configuration is missing that was there at the start.
+const betweenOpenings = 5 * time.Second
+
+// openOwned returns nil if ctx ended first.
+func (c *ownedConnection) openOwned(ctx context.Context, ingester ingest.Ingester) adapter {
+	for {
+		ad, err := c.open(ingester)
+		c.setFault(err)
+		if err == nil {
+			return ad
+		}
+		c.log.Error("a connection can't be opened", slog.String("door", string(c.door)), slog.String("connection", c.name), slog.Any("error", err))
+		select {
+		case <-time.After(betweenOpenings):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *ownedConnection) setFault(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fault = err
 }
 
 // set takes note of the connection that begins, or of the end of the one that was.
@@ -75,6 +106,10 @@ func (c *ownedConnection) Status() mes.AdapterStatus {
 		return c.sum(c.current.Status())
 	}
 	s := c.before
+	if c.fault != nil {
+		s.Door, s.Name, s.State, s.Detail = c.door, c.name, mes.AdapterBackingOff, c.fault.Error()
+		return s
+	}
 	s.Door, s.Name, s.State = c.door, c.name, mes.AdapterStandby
 	s.Detail = "no server has the connection yet"
 	if owner := c.keeper.Owner(connectionName(c.door, c.name)); owner != "" {

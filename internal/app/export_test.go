@@ -1,6 +1,8 @@
 package app
 
 import (
+	"log/slog"
+
 	"plantgate/internal/apply"
 	"plantgate/internal/ingest"
 	"plantgate/internal/lease"
@@ -23,5 +25,5 @@ var ConnectionName = connectionName
 
 // Connect returns a connection that one server at a time has.
 func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.Ingester, open func(ingest.Ingester) (Adapter, error)) Adapter {
-	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open}
+	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open, log: slog.New(slog.DiscardHandler)}
 }

@@ -155,13 +155,13 @@ func (s *Shared) check(ctx context.Context) error {
 	if time.Since(s.checked) < betweenChecks {
 		return s.unfit
 	}
-	looking, cancel := context.WithTimeout(ctx, longestCheck)
+	looking, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestCheck)
 	defer cancel()
 	err := s.CheckSchema(looking)
 	switch {
 	case err == nil:
-		err = s.PutSites(ctx, s.sites)
-	case looking.Err() != nil && ctx.Err() == nil:
+		err = s.PutSites(looking, s.sites)
+	case looking.Err() != nil:
 		err = mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, err), "the database does not answer")
 	}
 	if mes.ErrorCode(err) == mes.CodePrecondition {

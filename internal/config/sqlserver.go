@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"plantgate/internal/mes"
 )
 
 // SQLServer are the settings of a database on SQL Server.
@@ -98,6 +100,9 @@ func (s *Store) validateSQLServer() Faults {
 	}
 	if database, _ := parameter(q, "database"); database == "" {
 		f = append(f, Fault{key, "names no database (?database=plantgate)"})
+	}
+	if n := len(s.ServerName()); n > mes.MaxIDLength {
+		f = append(f, Fault{"store.sqlserver.server", fmt.Sprintf("must have at most %d bytes, not %d", mes.MaxIDLength, n)})
 	}
 	if s.ServerName() == "" {
 		f = append(f, Fault{"store.sqlserver.server", "is required: the host has no name"})

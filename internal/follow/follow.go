@@ -27,10 +27,10 @@ import (
 type Store[T any] interface {
 	// Follow takes over about limit records of the lanes: fn brings up to date what
 	// follows from them, in one transaction in which the leases are proven. It returns
-	// how many they were.
-	Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(tx T, b *journal.Batch) error) (int, error)
-	// Skip drops what is to follow from the oldest record of a lane.
-	Skip(ctx context.Context, lane int, l lease.Lease) error
+	// the numbers of their arrivals, those that it tried to take over if it fails.
+	Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(tx T, b *journal.Batch) error) (arrivals []int64, err error)
+	// Skip drops what is to follow from a record, by the lease of its lane.
+	Skip(ctx context.Context, arrival int64, l lease.Lease) error
 	// ForgetFollowed is called before a lane is followed that another server had.
 	ForgetFollowed()
 	// NewestArrival and OldestArrival number the records from which something is still
@@ -174,14 +174,14 @@ func (f *Follower[T]) step(ctx context.Context) (int, error) {
 	// change hands don't wait for each other.
 	slices.SortFunc(leases, func(a, b lease.Lease) int { return strings.Compare(a.Name, b.Name) })
 	lanes := slices.Sorted(maps.Keys(epochs))
-	n, err := f.store.Follow(ctx, lanes, leases, f.opts.Step, func(tx T, b *journal.Batch) error {
+	arrivals, err := f.store.Follow(ctx, lanes, leases, f.opts.Step, func(tx T, b *journal.Batch) error {
 		return apply.All(ctx, f.steps, tx, b)
 	})
-	if err == nil && n > 0 {
+	if err == nil && len(arrivals) > 0 {
 		f.transactions.Add(1)
-		f.taken.Add(int64(n))
+		f.taken.Add(int64(len(arrivals)))
 	}
-	return n, err
+	return len(arrivals), err
 }
 
 // isolate follows the records of each lane one by one, for a while, and leaves out those
@@ -195,17 +195,17 @@ func (f *Follower[T]) isolate(ctx context.Context) (n int, err error) {
 			continue
 		}
 		for range f.opts.Step {
-			followed, err := f.store.Follow(ctx, []int{lane}, []lease.Lease{l}, 1, func(tx T, b *journal.Batch) error {
+			arrivals, err := f.store.Follow(ctx, []int{lane}, []lease.Lease{l}, 1, func(tx T, b *journal.Batch) error {
 				return apply.All(ctx, f.steps, tx, b)
 			})
-			if errors.Is(err, mes.ErrUnstorable) {
-				f.opts.Logger.Error("what follows from a record can't be stored and is left out", slog.Int("lane", lane), slog.String("error", mes.WithCauses(err)))
-				followed, err = 1, f.store.Skip(ctx, lane, l)
+			if errors.Is(err, mes.ErrUnstorable) && len(arrivals) == 1 {
+				f.opts.Logger.Error("what follows from a record can't be stored and is left out", slog.Int64("arrival", arrivals[0]), slog.String("error", mes.WithCauses(err)))
+				err = f.store.Skip(ctx, arrivals[0], l)
 			}
 			if err != nil {
 				return n, err
 			}
-			if n += followed; followed == 0 {
+			if n += len(arrivals); len(arrivals) == 0 {
 				break
 			}
 		}

@@ -26,30 +26,34 @@ type arrivals struct {
 	lanes     []int
 }
 
-func (a *arrivals) Follow(_ context.Context, lanes []int, _ []lease.Lease, limit int, fn func(struct{}, *journal.Batch) error) (int, error) {
+func (a *arrivals) Follow(_ context.Context, lanes []int, _ []lease.Lease, limit int, fn func(struct{}, *journal.Batch) error) ([]int64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lanes = lanes
 	if a.fail != nil {
-		return 0, a.fail
+		return nil, a.fail
 	}
 	n := min(int64(limit), a.waiting)
+	taken := make([]int64, n)
 	for i := range n {
-		if a.poison[a.waiting-i] {
-			return 0, mes.Wrap(mes.CodeInternal, mes.ErrUnstorable, "the store can't hold it")
+		taken[i] = a.waiting - i
+	}
+	for _, arrival := range taken {
+		if a.poison[arrival] {
+			return taken, mes.Wrap(mes.CodeInternal, mes.ErrUnstorable, "the store can't hold it")
 		}
 	}
 	if err := fn(struct{}{}, &journal.Batch{}); err != nil {
-		return 0, err
+		return taken, err
 	}
 	a.waiting -= n
-	return int(n), nil
+	return taken, nil
 }
 
-func (a *arrivals) Skip(context.Context, int, lease.Lease) error {
+func (a *arrivals) Skip(_ context.Context, arrival int64, _ lease.Lease) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.skipped = append(a.skipped, a.waiting)
+	a.skipped = append(a.skipped, arrival)
 	a.waiting--
 	return nil
 }

@@ -16,7 +16,7 @@ type job struct {
 	items []mes.QuarantineItem
 	// resolve is the quarantined item that this batch replays or discards.
 	resolve *mes.QuarantineItem
-	// owner is the right by which all of the batch was received; nil if it needs none.
+	// owner is the right that is needed for some of the batch; nil if none is.
 	owner *mes.Ownership
 	bytes int
 	// parts are those of the machines that the batch is of.
@@ -38,10 +38,10 @@ func (p *jobs) get(records []mes.Record) *job {
 		j = &job{done: make(chan struct{}, 1)}
 	}
 	j.records, j.receipts = records, make([]mes.Receipt, len(records))
-	if len(records) > 0 {
-		j.owner = records[0].Owner
-	}
 	for i := range records {
+		if records[i].Owner != nil {
+			j.owner = records[i].Owner
+		}
 		j.bytes += len(records[i].Payload) + recordOverhead
 		j.signals += len(records[i].Signals)
 	}
@@ -95,7 +95,7 @@ func (j *job) keepsFaults() bool {
 
 // Unstorable is the fault of a record that the store can't hold, for quarantine.
 func Unstorable(cause error) *mes.Error {
-	return mes.Errorf(mes.CodeInvalid, "%s", mes.WithCauses(cause))
+	return mes.Errorf(mes.CodeInvalid, "%s", cause.Error())
 }
 
 func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }

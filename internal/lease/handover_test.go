@@ -2,7 +2,6 @@ package lease_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -18,18 +17,19 @@ import (
 type memory struct {
 	mu   sync.Mutex
 	list []lease.Lease
+	away bool
 }
 
-func (m *memory) Leases(string) []lease.Lease {
+func (m *memory) Leases(string) ([]lease.Lease, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.list
+	return m.list, m.away
 }
 
-func (m *memory) KeepLeases(_ string, list []lease.Lease) {
+func (m *memory) KeepLeases(_ string, list []lease.Lease, away bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.list = list
+	m.list, m.away = list, away
 }
 
 // TestARestartGoesOn: a server that starts again, by the same name and with what it
@@ -62,14 +62,22 @@ func TestARestartGoesOn(t *testing.T) {
 	k, end := run(dead, opts)
 	has(k, map[string]int64{"x": 1, "y": 1})
 	time.Sleep(2 * every)
-	left := &memory{list: opts.Memory.Leases("test")}
 	dead.mu.Lock()
-	dead.cut = errors.New("dead")
+	dead.cut = mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away")
 	dead.mu.Unlock()
+	eventually(t, "it knows that the database is away", func() bool { _, away := opts.Memory.Leases("test"); return away })
+	list, _ := opts.Memory.Leases("test")
+	left := &memory{list: list}
 	end()
 
-	opts.Memory = left
+	opts.Memory = left // as if it had ended before
 	away := &link{Store: db, cut: mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away")}
+	k, end = run(away, opts)
+	time.Sleep(3 * every)
+	has(k, map[string]int64{})
+	end()
+	left = &memory{list: list, away: true}
+	opts.Memory = left
 	k, end = run(away, opts)
 	has(k, map[string]int64{"x": 1, "y": 1})
 	away.mu.Lock()
@@ -78,11 +86,11 @@ func TestARestartGoesOn(t *testing.T) {
 	time.Sleep(3 * every)
 	has(k, map[string]int64{"x": 1, "y": 1})
 	end()
-	if list := left.Leases("test"); len(list) != 0 {
+	if list, _ := left.Leases("test"); len(list) != 0 {
 		t.Errorf("after a stop that gave everything back it remembers %v", list)
 	}
 
-	left.KeepLeases("test", []lease.Lease{{Name: "test/x", Owner: "a", Epoch: 1}, {Name: "test/y", Owner: "a", Epoch: 1}})
+	left.KeepLeases("test", []lease.Lease{{Name: "test/x", Owner: "a", Epoch: 1}, {Name: "test/y", Owner: "a", Epoch: 1}}, false)
 	if _, taken, err := db.ClaimLease(t.Context(), "test/x", "b", 1, time.Hour); !taken || err != nil {
 		t.Fatal(taken, err)
 	}

@@ -30,9 +30,10 @@ func (o *Options) setDefaults() {
 
 // Memory remembers the leases of one server, of which no other process has the name.
 type Memory interface {
-	// Leases are those of a group that were kept last.
-	Leases(group string) []Lease
-	KeepLeases(group string, list []Lease)
+	// Leases are those of a group that were kept last, and whether the database was away
+	// then: nothing changes hands while it is.
+	Leases(group string) (list []Lease, away bool)
+	KeepLeases(group string, list []Lease, away bool)
 }
 
 // Keeper takes and keeps its server's fair part of the leases of one group. While the
@@ -211,7 +212,7 @@ func (k *Keeper) remember() {
 	if k.self.Name != "" {
 		list = append(list, k.self)
 	}
-	k.opts.Memory.KeepLeases(k.group, list)
+	k.opts.Memory.KeepLeases(k.group, list, k.apart)
 }
 
 // all are the leases that are held or not given back yet.

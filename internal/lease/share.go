@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"plantgate/internal/mes"
 )
 
 // presence begins the name of the lease by which a server says that it is there.
@@ -26,8 +29,9 @@ func (k *Keeper) alike() string {
 	return fmt.Sprintf("%s%08x:", presence, h.Sum32())
 }
 
-// resume goes on with what this server had when it ended: with what is still its own,
-// or with all of it while the database is away, when nobody else can have taken any.
+// resume goes on with what this server had when it ended: with what is still its own. If
+// the database is away that can't be known, unless it was away when the server ended: then
+// nobody else can have taken any.
 func (k *Keeper) resume(ctx context.Context) {
 	if k.opts.Memory == nil {
 		return
@@ -35,8 +39,9 @@ func (k *Keeper) resume(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, k.opts.Keep)
 	defer cancel()
 	resumed := map[string]Lease{}
+	list, wasAway := k.opts.Memory.Leases(k.group)
 	away := false
-	for _, l := range k.opts.Memory.Leases(k.group) {
+	for _, l := range list {
 		name := strings.TrimPrefix(l.Name, k.group+"/")
 		isSelf := name == k.alike()+k.owner
 		if l.Owner != k.owner || !isSelf && !slices.Contains(k.names, name) {
@@ -44,9 +49,12 @@ func (k *Keeper) resume(ctx context.Context) {
 		}
 		if !away {
 			still, err := k.store.RenewLease(limited, l, k.opts.Keep)
-			if away = err != nil; err == nil && !still {
+			if away = errors.Is(err, mes.ErrStoreAway); !away && (err != nil || !still) {
 				continue
 			}
+		}
+		if away && !wasAway {
+			break
 		}
 		if isSelf {
 			k.self = l
@@ -55,6 +63,7 @@ func (k *Keeper) resume(ctx context.Context) {
 		resumed[name] = l
 		k.opts.Logger.Info("lease kept from before", slog.String("lease", l.Name), slog.Int64("epoch", l.Epoch))
 	}
+	k.apart = away && wasAway
 	k.set(func(held, _ map[string]Lease) { maps.Copy(held, resumed) })
 }
 
@@ -108,17 +117,24 @@ func (k *Keeper) noteOwners(all map[string]Lease) {
 // renew keeps what is held, lets go of what another has taken, and gives back what
 // nobody uses any more.
 func (k *Keeper) renew(ctx context.Context) error {
+	// What one row is held up by must not cost the others.
+	var errs []error
 	for name, l := range k.unused() {
 		if err := k.store.ReleaseLease(ctx, l); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		k.set(func(_, leaving map[string]Lease) { delete(leaving, name) })
 	}
 	mine := k.all()
 	for _, name := range slices.Sorted(maps.Keys(mine)) {
 		still, err := k.store.RenewLease(ctx, mine[name], k.opts.Keep)
-		if err != nil {
+		if errors.Is(err, mes.ErrStoreAway) {
 			return err
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
 		if !still {
 			k.opts.Logger.Warn("another server has taken over", slog.String("lease", mine[name].Name))
@@ -126,13 +142,13 @@ func (k *Keeper) renew(ctx context.Context) error {
 		}
 	}
 	if k.self.Name == "" {
-		return nil
+		return errors.Join(errs...)
 	}
 	still, err := k.store.RenewLease(ctx, k.self, k.opts.Keep)
 	if err == nil && !still {
 		k.self = Lease{}
 	}
-	return err
+	return errors.Join(append(errs, err)...)
 }
 
 // appear says that this server is there.
@@ -173,8 +189,10 @@ func (k *Keeper) share(ctx context.Context, all map[string]Lease, now time.Time)
 		if _, ok := held[name]; ok || l.Owner != "" && !k.isAbandoned(name, l, now) {
 			continue
 		}
-		if err := k.claim(ctx, name, l); err != nil {
+		if err := k.claim(ctx, name, l); errors.Is(err, mes.ErrStoreAway) {
 			return err
+		} else if err != nil {
+			k.opts.Logger.Warn("a lease can't be taken now", slog.String("lease", k.leaseName(name)), slog.Any("error", err))
 		}
 	}
 	return nil

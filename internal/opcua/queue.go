@@ -2,7 +2,6 @@ package opcua
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -67,8 +66,7 @@ func (q *queue) fill(first mes.Record) []mes.Record {
 	return batch
 }
 
-// deliver offers the same batch until it is durable, or another server has the
-// connection and subscribes to the same values. Identity makes a repeated
+// deliver offers the same batch until it is durable. Identity makes a repeated
 // batch harmless, so an unclear outcome needs no care.
 func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
 	wait := q.timing.newBackOff()
@@ -76,10 +74,6 @@ func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
 		receipts, err := q.ingester.Ingest(ctx, batch)
 		if err == nil {
 			q.count(receipts)
-			return nil
-		}
-		if errors.Is(err, mes.ErrLeaseLost) {
-			q.log.Info("opcua: another server has the connection now, and stores these values", "records", len(batch))
 			return nil
 		}
 		if ctx.Err() != nil {

@@ -25,13 +25,12 @@ import (
 type Known struct {
 	path string
 
-	mu    sync.Mutex
-	dirty bool
-	keys  map[string]mes.APIKey // by prefix
-	units map[[2]string]bool    // by site and id
-	// leases are sorted by name, by group.
-	leases map[string][]lease.Lease
-	hurry  chan struct{} // has a token when the file is to be written at once
+	mu     sync.Mutex
+	dirty  bool
+	keys   map[string]mes.APIKey  // by prefix
+	units  map[[2]string]bool     // by site and id
+	leases map[string]knownLeases // by group
+	hurry  chan struct{}          // has a token when the file is to be written at once
 }
 
 // knownFile is the content of the file.
@@ -39,13 +38,20 @@ type knownFile struct {
 	Keys  []mes.APIKey `json:"keys"`
 	Units [][2]string  `json:"units"`
 
-	Leases map[string][]lease.Lease `json:"leases"`
+	Leases map[string]knownLeases `json:"leases"`
+}
+
+// knownLeases are the leases of a group, sorted by name, and whether the database was
+// away when they were kept.
+type knownLeases struct {
+	List []lease.Lease `json:"list"`
+	Away bool          `json:"away"`
 }
 
 // OpenKnown reads the file; one that is not there yet is empty.
 func OpenKnown(path string) (*Known, error) {
 	k := &Known{
-		path: path, keys: map[string]mes.APIKey{}, units: map[[2]string]bool{}, leases: map[string][]lease.Lease{},
+		path: path, keys: map[string]mes.APIKey{}, units: map[[2]string]bool{}, leases: map[string]knownLeases{},
 		hurry: make(chan struct{}, 1),
 	}
 	raw, err := os.ReadFile(path)
@@ -84,15 +90,15 @@ func (k *Known) addEquipment(siteID, id string) {
 }
 
 // Leases implements lease.Memory.
-func (k *Known) Leases(group string) []lease.Lease {
+func (k *Known) Leases(group string) (list []lease.Lease, away bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.leases[group]
+	return k.leases[group].List, k.leases[group].Away
 }
 
 // KeepLeases implements lease.Memory. Who has a lease changes rarely, and the file is
 // written when it does.
-func (k *Known) KeepLeases(group string, list []lease.Lease) {
+func (k *Known) KeepLeases(group string, list []lease.Lease, away bool) {
 	list = slices.Clone(list)
 	for i := range list {
 		list[i].ExpiresAt, list[i].Expired = time.Time{}, false // of no meaning later
@@ -100,10 +106,10 @@ func (k *Known) KeepLeases(group string, list []lease.Lease) {
 	slices.SortFunc(list, func(a, b lease.Lease) int { return strings.Compare(a.Name, b.Name) })
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if slices.Equal(k.leases[group], list) {
+	if before := k.leases[group]; slices.Equal(before.List, list) && before.Away == away {
 		return
 	}
-	k.leases[group], k.dirty = list, true
+	k.leases[group], k.dirty = knownLeases{list, away}, true
 	select {
 	case k.hurry <- struct{}{}:
 	default:

@@ -60,7 +60,7 @@ func (s *Store) putOneSpooled(ctx context.Context, b *journal.Batch, i int, wind
 	if !errors.Is(err, mes.ErrUnstorable) {
 		return err
 	}
-	item := ingest.QuarantineItem(&b.Records[i], ingest.Unstorable(err))
+	item := spooledItem(&b.Records[i], ingest.Unstorable(err))
 	return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: []mes.QuarantineItem{item}}}, window)
 }
 
@@ -86,7 +86,7 @@ func (t *Tx) putSpooled(ctx context.Context, b *journal.Batch, window ingest.Led
 	}
 	for i := range receipts {
 		if receipts[i].Fault != nil {
-			items = append(items, ingest.QuarantineItem(&records[i], receipts[i].Fault))
+			items = append(items, spooledItem(&records[i], receipts[i].Fault))
 		}
 	}
 	items = append(items, b.Items...)
@@ -94,6 +94,13 @@ func (t *Tx) putSpooled(ctx context.Context, b *journal.Batch, window ingest.Led
 		return err
 	}
 	return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, before, window), "keep deliveries")
+}
+
+// spooledItem is a record of the log for quarantine: by the same id whenever it is drained.
+func spooledItem(r *mes.Record, fault *mes.Error) mes.QuarantineItem {
+	content := r.ContentHash()
+	r.QuarantineID = mes.DerivedID(r.ReceivedAt, "spooled "+r.ID.String()+string(content[:]))
+	return ingest.QuarantineItem(r, fault)
 }
 
 // sortOvertaken splits off what may be in the database already under another id: values
@@ -120,8 +127,7 @@ func (t *Tx) sortOvertaken(ctx context.Context, records []mes.Record) (kept []me
 			kept = append(kept, *r)
 			continue
 		}
-		items = append(items, ingest.QuarantineItem(r, mes.Errorf(mes.CodeConflict,
-			"has no time of its own, and came after another server had taken the connection over at %s: it may be stored by that", at.Format(time.RFC3339Nano))))
+		items = append(items, spooledItem(r, ingest.Overtaken()))
 	}
 	return kept, items, nil
 }
@@ -168,7 +174,7 @@ func sortRepeated(b *journal.Batch, before map[string]journal.Delivery) (kept []
 		case !repeated:
 			kept = append(kept, *r)
 		case !same:
-			items = append(items, ingest.QuarantineItem(r, mes.Errorf(mes.CodeInvalid, "%w", mes.ErrKeyReused)))
+			items = append(items, spooledItem(r, mes.Errorf(mes.CodeInvalid, "%w", mes.ErrKeyReused)))
 		}
 	}
 	return kept, items

@@ -15,8 +15,9 @@ const arrivalColumns = `a.position AS arrival, r.unit, r.time, r.sequence_given,
 	r.time_origin, r.server_time, r.received_at, r.status, r.status_code, r.message_id, r.snapshot, r.flags, r.origin,
 	r.signals, r.payload`
 
+// An arrival whose record is not there any more is read, to be taken away.
 const arrivedRecords = ` FROM arrival AS a
-	JOIN record AS r ON r.unit = a.unit AND r.time = a.time AND r.sequence_given = a.sequence_given
+	LEFT JOIN record AS r ON r.unit = a.unit AND r.time = a.time AND r.sequence_given = a.sequence_given
 		AND r.sequence = a.sequence AND r.id = a.id`
 
 var (
@@ -32,7 +33,6 @@ var (
 		sqlserver: `DELETE a FROM arrival AS a
 			JOIN ` + rowsOf("position BIGINT") + ` ON j.position = a.position`,
 	}
-	skipArrival   = portable("DELETE FROM arrival WHERE position = (SELECT MIN(position) FROM arrival WHERE lane = ?)")
 	newestArrival = portable("SELECT MAX(position) FROM arrival")
 	oldestArrival = portable("SELECT MIN(position) FROM arrival")
 )
@@ -55,62 +55,72 @@ func (s *Store) arrival(ctx context.Context, q statement) (int64, error) {
 }
 
 // Follow takes over about limit arrivals of the lanes: fn brings up to date what
-// follows from them, in one transaction in which every lease is proven. It returns how
-// many they were. It is called by one goroutine at a time.
-func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(*Tx, *journal.Batch) error) (int, error) {
-	n := 0
-	err := s.update(ctx, manner{deferred: true}, func(t *Tx) error {
-		b := &journal.Batch{}
-		owners := make([]mes.Ownership, len(leases))
-		for i, l := range leases {
-			owners[i] = l.Ownership()
+// follows from them, in one transaction in which every lease is proven. It returns
+// their numbers, those that it tried to take over if it fails. It is called by one
+// goroutine at a time.
+func (s *Store) Follow(ctx context.Context, lanes []int, leases []lease.Lease, limit int, fn func(*Tx, *journal.Batch) error) (taken []int64, err error) {
+	owners := make([]mes.Ownership, len(leases))
+	for i, l := range leases {
+		owners[i] = l.Ownership()
+	}
+	tries := 0
+	err = s.update(ctx, manner{deferred: true}, func(t *Tx) error {
+		if tries++; tries > 1 { // it holds what was not committed
+			s.latest.forget()
 		}
 		if err := t.prove(ctx, owners...); err != nil {
 			return err
 		}
-		arrivals, err := t.takeArrivals(ctx, b, lanes, limit)
-		if err != nil {
+		b := &journal.Batch{}
+		var err error
+		if taken, err = t.takeArrivals(ctx, b, lanes, limit); err != nil {
 			return s.db.writeFault(err, "read what is to follow")
 		}
-		if n = len(b.Records); n == 0 {
-			return nil
+		if len(b.Records) > 0 {
+			if err := fn(t, b); err != nil {
+				return err
+			}
 		}
-		if err := fn(t, b); err != nil {
-			return err
+		arguments := make([][]any, len(taken))
+		for i, position := range taken {
+			arguments[i] = []any{position}
 		}
-		return s.db.writeFault(t.each(ctx, deleteArrivals, arrivals), "note what followed")
+		return s.db.writeFault(t.each(ctx, deleteArrivals, arguments), "note what followed")
 	})
 	if err != nil {
 		s.latest.forget()
 	}
-	return n, err
+	return taken, err
 }
 
 // Skip implements follow.Store.
-func (s *Store) Skip(ctx context.Context, lane int, l lease.Lease) error {
+func (s *Store) Skip(ctx context.Context, arrival int64, l lease.Lease) error {
 	return s.update(ctx, synced, func(t *Tx) error {
 		if err := t.prove(ctx, l.Ownership()); err != nil {
 			return err
 		}
-		return s.db.writeFault(t.exec(ctx, skipArrival, int64(lane)), "leave out what follows from a record")
+		return s.db.writeFault(t.each(ctx, deleteArrivals, [][]any{{arrival}}), "leave out what follows from a record")
 	})
 }
 
 // takeArrivals adds the records of lanes to the batch, about as many of each, and returns
 // the numbers of their arrivals.
-func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lanes []int, limit int) ([][]any, error) {
+func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lanes []int, limit int) ([]int64, error) {
 	if t.units == nil {
 		t.units = map[unitName]int64{}
 	}
-	var taken [][]any
+	var taken []int64
 	take := func(row []driver.Value) error {
+		taken = append(taken, integer(row[0]))
+		if row[1+columnID] == nil {
+			return nil
+		}
 		var r mes.Record
 		if err := t.store.scanRecord(ctx, row[1:], &r); err != nil {
 			return err
 		}
 		t.units[unitName{r.SiteID, r.MachineID}] = integer(row[1+columnUnit])
 		b.Records = append(b.Records, r)
-		taken = append(taken, []any{integer(row[0])})
 		return nil
 	}
 	arguments := make([][]any, len(lanes))
@@ -118,7 +128,8 @@ func (t *Tx) takeArrivals(ctx context.Context, b *journal.Batch, lanes []int, li
 		arguments[i] = []any{int64(lane)}
 	}
 	ofEach := int64(min(limit, max(limit/max(1, len(lanes)), leastOfLane)))
-	return taken, t.eachRowOf(ctx, arrivalsOfLane, arguments, []any{ofEach}, 1+columnsOfRecord, take)
+	err := t.eachRowOf(ctx, arrivalsOfLane, arguments, []any{ofEach}, 1+columnsOfRecord, take)
+	return taken, err
 }
 
 // leastOfLane is how much of one lane is worth a transaction, be it the only busy one.

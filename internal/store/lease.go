@@ -90,7 +90,7 @@ func (s *Store) Leases(ctx context.Context, prefix string) ([]lease.Lease, error
 // ClaimLease implements lease.Store.
 func (s *Store) ClaimLease(ctx context.Context, name, owner string, epoch int64, keep time.Duration) (lease.Lease, bool, error) {
 	var taken bool
-	err := s.update(ctx, synced, func(t *Tx) error {
+	err := s.update(ctx, manner{brief: true}, func(t *Tx) error {
 		if epoch == 0 {
 			if err := t.exec(ctx, makeLease, name); err != nil {
 				return s.db.writeFault(err, "make a lease")
@@ -107,7 +107,7 @@ func (s *Store) ClaimLease(ctx context.Context, name, owner string, epoch int64,
 
 // RenewLease implements lease.Store.
 func (s *Store) RenewLease(ctx context.Context, l lease.Lease, keep time.Duration) (held bool, err error) {
-	err = s.update(ctx, synced, func(t *Tx) error {
+	err = s.update(ctx, manner{brief: true}, func(t *Tx) error {
 		n, err := t.execCount(ctx, renewLease, l.Name, l.Owner, l.Epoch, keep.Milliseconds())
 		held = n == 1
 		return s.db.writeFault(err, "renew a lease")
@@ -117,7 +117,7 @@ func (s *Store) RenewLease(ctx context.Context, l lease.Lease, keep time.Duratio
 
 // ReleaseLease implements lease.Store.
 func (s *Store) ReleaseLease(ctx context.Context, l lease.Lease) error {
-	return s.update(ctx, synced, func(t *Tx) error {
+	return s.update(ctx, manner{brief: true}, func(t *Tx) error {
 		return s.db.writeFault(t.exec(ctx, releaseLease, l.Name, l.Owner, l.Epoch), "release a lease")
 	})
 }

@@ -21,7 +21,8 @@ var (
 		sqlserver: "SELECT time FROM record WHERE unit = @p1 AND time < @p2 ORDER BY time OFFSET @p3 ROWS FETCH NEXT 1 ROWS ONLY",
 	}
 	deleteExpired = portable(`DELETE FROM record WHERE unit = ? AND time < ?
-		AND NOT EXISTS (SELECT 1 FROM rollup_due WHERE unit = ? AND minute <= ?)`)
+		AND NOT EXISTS (SELECT 1 FROM rollup_due WHERE unit = ? AND minute <= ?)
+		AND NOT EXISTS (SELECT 1 FROM arrival WHERE lane = ? AND unit = ? AND time < ?)`)
 )
 
 // ExpireRecords implements retention.Store.
@@ -40,7 +41,8 @@ func (s *Store) ExpireRecords(ctx context.Context, after int64, before time.Time
 		return unit, 0, false, err
 	}
 	err = s.update(ctx, manner{lazy: true}, func(t *Tx) error {
-		n, err := t.execCount(ctx, deleteExpired, unit, timestamp{to}, unit, minuteNumber(to.Add(-time.Microsecond)))
+		n, err := t.execCount(ctx, deleteExpired, unit, timestamp{to}, unit, minuteNumber(to.Add(-time.Microsecond)),
+			unit%Lanes, unit, timestamp{to})
 		deleted = int(n)
 		return s.db.writeFault(err, "delete old records")
 	})

@@ -69,6 +69,8 @@ const (
 	defaultConnectTimeout   = 5 * time.Second
 	defaultRetryFor         = 5 * time.Second
 	sqlServerLookers        = 4
+	sqlServerKeepers        = 2
+	longestBrief            = 2 * time.Second
 	migrationLock           = "plantgate schema"
 	longestMigrationWait    = 5 * time.Minute
 	leastTries              = 4
@@ -83,6 +85,8 @@ type sqlServerDB struct {
 	store   *Store
 	options SQLServerOptions
 	writers *sqlx.DB
+	// keepers are connections for what must not wait for a writer: leases.
+	keepers *sqlx.DB
 
 	mu     sync.Mutex // guards closed, and that nothing begins to be at work after it
 	closed bool
@@ -114,7 +118,8 @@ func (s *Store) openSQLServer(dsn string, options Options) error {
 	}
 	s.readers = pool(options.Readers)
 	s.lookers = pool(sqlServerLookers)
-	db.writers = pool(max(2, o.Connections-options.Readers-sqlServerLookers))
+	db.keepers = pool(sqlServerKeepers)
+	db.writers = pool(max(2, o.Connections-options.Readers-sqlServerLookers-sqlServerKeepers))
 	return nil
 }
 
@@ -123,7 +128,7 @@ func (db *sqlServerDB) close() error {
 	db.closed = true
 	db.mu.Unlock()
 	db.atWork.Wait()
-	return db.writers.Close()
+	return errors.Join(db.keepers.Close(), db.writers.Close())
 }
 
 // update implements database. A transaction that failed through no fault of its own is
@@ -136,6 +141,9 @@ func (db *sqlServerDB) update(ctx context.Context, m manner, fn func(*Tx) error)
 	defer db.atWork.Done()
 	work := context.WithoutCancel(ctx)
 	enough := time.Now().Add(db.options.RetryFor)
+	if m.brief {
+		enough = time.Now().Add(longestBrief)
+	}
 	pause := firstRetry
 	stepwise := false
 	for tries := 1; ; tries++ {
@@ -156,7 +164,7 @@ func (db *sqlServerDB) update(ctx context.Context, m manner, fn func(*Tx) error)
 		wait := pause/2 + rand.N(pause)
 		// One that waited long for another has not tried often yet.
 		if tries >= leastTries && time.Now().Add(wait).After(enough) {
-			if isDuplicate(err) { // nobody else has it, or it would have been found
+			if isDuplicateRecord(err) { // nobody else has it, or it would have been found
 				err = mes.Wrap(mes.CodeInternal, fmt.Errorf("%w: %w", mes.ErrUnstorable, err), "the store can't hold it")
 			}
 			return err
@@ -190,12 +198,18 @@ type transaction interface {
 // try makes one transaction. It tells whether nothing was written but in one batch.
 func (db *sqlServerDB) try(ctx context.Context, m manner, stepwise bool, fn func(*Tx) error) (atOnce bool, err error) {
 	longest := db.options.StatementTimeout
-	if m.intake {
+	switch {
+	case m.intake:
 		longest = db.options.IntakeTimeout
+	case m.brief:
+		longest = longestBrief
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	steps := &sqlServerSession{db: db, ctx: ctx, stepwise: stepwise}
+	steps := &sqlServerSession{db: db, pool: db.writers, ctx: ctx, stepwise: stepwise}
+	if m.brief {
+		steps.pool = db.keepers
+	}
 	var session transaction = steps
 	if m.deferred && !stepwise {
 		session = &deferredSession{db: db, ctx: ctx}

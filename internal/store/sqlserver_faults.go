@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 
 	mssql "github.com/microsoft/go-mssqldb"
 
@@ -53,10 +55,13 @@ func isUnstorable(number int32) bool {
 	}
 }
 
-// isDuplicate tells whether a key was there that was not when the transaction looked.
-func isDuplicate(err error) bool {
+// isDuplicateRecord tells whether the key of a record, or of what is known of it, was
+// there that was not when the transaction looked. Numbers of work units are given by
+// several servers at once, and may be there through no fault of the record.
+func isDuplicateRecord(err error) bool {
 	var failure mssql.Error
-	return errors.As(err, &failure) && (failure.Number == errorDuplicateKey || failure.Number == errorDuplicateIndexKey)
+	return errors.As(err, &failure) && (failure.Number == errorDuplicateKey || failure.Number == errorDuplicateIndexKey) &&
+		slices.ContainsFunc([]string{"record_", "delivery_", "latest_"}, func(key string) bool { return strings.Contains(failure.Message, key) })
 }
 
 // errAgain marks an error after which the same transaction, made again, may go well.
@@ -117,7 +122,7 @@ func sqlServerFault(err error, doing string) error {
 	case number == errorLoginFailed:
 		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, cause), "the database refuses the login")
 	case isUnstorable(number):
-		return mes.Wrap(mes.CodeInternal, fmt.Errorf("%w: %w", mes.ErrUnstorable, cause), "the store can't hold it")
+		return mes.Wrap(mes.CodeInternal, fmt.Errorf("%w: %w", mes.ErrUnstorable, cause), fmt.Sprintf("the store can't hold it (error %d)", number))
 	default:
 		return internalError(err, doing)
 	}

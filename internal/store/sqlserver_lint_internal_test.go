@@ -48,7 +48,6 @@ var statements = map[string]statement{
 	"noteEpoch":           noteEpoch,
 	"epochBegan":          epochBegan,
 	"forgetEpochs":        forgetEpochs,
-	"skipArrival":         skipArrival,
 	"forgetNames":         forgetNames,
 	"hasRecordAt":         hasRecordAt,
 	"hasRecordNear":       hasRecordNear,

@@ -16,8 +16,9 @@ import (
 // sqlServerSession implements session. Its statements end with the transaction's time,
 // whatever the caller's context says.
 type sqlServerSession struct {
-	db  *sqlServerDB
-	ctx context.Context // of the transaction
+	db   *sqlServerDB
+	pool *sqlx.DB
+	ctx  context.Context // of the transaction
 	// tx begins with the first statement.
 	tx *sqlx.Tx
 	// stepwise is set where every statement goes by itself.
@@ -29,7 +30,7 @@ func (s *sqlServerSession) begun() (*sqlx.Tx, error) {
 	if s.tx != nil {
 		return s.tx, nil
 	}
-	tx, err := s.db.writers.BeginTxx(s.ctx, nil)
+	tx, err := s.pool.BeginTxx(s.ctx, nil)
 	if err != nil {
 		return nil, beginFault(err)
 	}

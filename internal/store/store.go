@@ -150,6 +150,8 @@ type manner struct {
 	// deferred: nothing that is written has a result that is needed before the end, so
 	// that a database elsewhere may be sent all of it at once.
 	deferred bool
+	// brief: it fails soon where somebody else holds it up.
+	brief bool
 }
 
 // synced is the manner of nearly all writes: a commit is on the disk.
