@@ -3,7 +3,6 @@
 package crashtest
 
 import (
-	"database/sql"
 	"os"
 	"slices"
 	"strings"
@@ -81,9 +80,10 @@ func (c *cluster) freeze(frozen *plant) {
 	stop()
 	c.verify(frozen) // also what it got back in an earlier round
 	before := sharesOf([]*plant{frozen})
-	c.stopAtRest(frozen)
-	begun := time.Now()
 	stop = c.load()
+	time.Sleep(time.Second)
+	frozen.signal(syscall.SIGSTOP) // whatever it is about to do
+	begun := time.Now()
 	took := c.awaitWhole(others, 2*takeOver)
 	if took > takeOver+margin {
 		c.t.Errorf("the others had everything after %s only", took)
@@ -109,29 +109,6 @@ func (c *cluster) freeze(frozen *plant) {
 	c.verify(frozen)
 	c.t.Logf("a server with %d lanes (the connection: %t) was stopped for %s; the others had everything after %s, and shares were even %s after it went on",
 		before.lanes[0], len(before.owners) == 1, away.Round(time.Second), took.Round(time.Second/10), even.Round(time.Second/10))
-}
-
-// stopAtRest stops a server to which nothing is sent, at a moment when it has no
-// transaction open: one that it had would keep its rows from the others until the
-// database ends it, which is not for servers to do.
-func (c *cluster) stopAtRest(p *plant) {
-	c.t.Helper()
-	db, err := sql.Open("sqlserver", c.dsn)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer db.Close()
-	for range 100 {
-		p.signal(syscall.SIGSTOP)
-		// Whatever a server does in the background proves a lease.
-		_, err = db.ExecContext(c.t.Context(), "SET LOCK_TIMEOUT 200; UPDATE lease SET epoch = epoch WHERE owner = @p1", p.name)
-		if err == nil {
-			return
-		}
-		p.signal(syscall.SIGCONT)
-		time.Sleep(time.Duration(p.random.Int64N(int64(time.Second / 2))))
-	}
-	c.t.Fatalf("the server is never at rest: %v", err)
 }
 
 func (p *plant) signal(s syscall.Signal) {

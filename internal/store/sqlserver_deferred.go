@@ -52,7 +52,7 @@ func renumbered(text string, after int) string {
 	})
 }
 
-func (s *deferredSession) prove(owners []mes.Ownership) error {
+func (s *deferredSession) prove(owners []mes.Ownership) error { //nolint:unparam // as in sqlServerSession
 	s.owners = append(s.owners, owners...)
 	return nil
 }
