@@ -69,11 +69,15 @@ func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	j, err := journal.Open(ctx, log, spool.Blind{}, start, journal.Options{MaxRecords: o.MaxPending, MaxBytes: o.MaxLogBytes})
+	known, err := spool.OpenKnown(filepath.Clean(o.Folder) + knownSuffix)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	known, err := spool.OpenKnown(filepath.Clean(o.Folder) + knownSuffix)
+	// From before everything that it keeps, or from where it is known to be drained.
+	if d := known.Drained(); d.LogID == start.LogID && d.Position >= start.Position && d.Position <= log.End() {
+		start = d
+	}
+	j, err := journal.Open(ctx, log, spool.Blind{}, start, journal.Options{MaxRecords: o.MaxPending, MaxBytes: o.MaxLogBytes})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -87,8 +91,23 @@ func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.
 		known: known, log: log, logger: logger,
 		// Everything that is in the database is given back at once: it is not to be
 		// brought there again after the next start.
-		runner: apply.New(j, drain, start, steps, apply.Options{MaxDelay: drainDelay, ReleaseAfter: 1, StopTime: drainStop, Logger: logger}),
+		runner: apply.New(j, noted{drain, known}, start, steps, apply.Options{MaxDelay: drainDelay, ReleaseAfter: 1, StopTime: drainStop, Logger: logger}),
 	}, nil
+}
+
+// noted notes how far a log is drained.
+type noted struct {
+	apply.Store[*store.Store]
+	known *spool.Known
+}
+
+// Apply implements apply.Store.
+func (n noted) Apply(ctx context.Context, to journal.Applied, durable bool, fn func(*store.Store) error) error {
+	err := n.Store.Apply(ctx, to, durable, fn)
+	if err == nil {
+		n.known.SetDrained(to)
+	}
+	return err
 }
 
 // drainDelay is how long what was accepted waits for company once the database is back.

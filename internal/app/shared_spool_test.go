@@ -135,6 +135,9 @@ func TestOutage(t *testing.T) {
 	expect(post(50), mes.ReceiptCreated, 50)
 	kill()
 	kill, s = start()
+	if n, _ := s.Backlog(); n != 0 {
+		t.Errorf("%d records are to be drained that were drained before the start", n)
+	}
 	kill()
 	got, err := db.Records(t.Context(), mes.RecordFilter{Limit: 1000})
 	if err != nil {

@@ -44,6 +44,10 @@ func (s *Store) ServerName() string {
 	return name
 }
 
+// otherConnections are those that serve neither queries nor commits of machine data:
+// look-ups, leases, what follows from records, the drain of the log.
+const otherConnections = 8
+
 // maxSQLServerWriters is more than helps anybody: each takes a connection.
 const maxSQLServerWriters = 32
 
@@ -108,7 +112,7 @@ func (s *Store) validateSQLServer() Faults {
 		f = append(f, Fault{"store.sqlserver.server", "is required: the host has no name"})
 	}
 	f = append(f, s.validateKerberos(u)...)
-	f = append(f, atLeast("store.sqlserver.connections", s.SQLServer.Connections, 8)...)
+	f = append(f, atLeast("store.sqlserver.connections", s.SQLServer.Connections, s.Readers+s.SQLServer.Writers+otherConnections)...)
 	if w := s.SQLServer.Writers; w < 1 || w > maxSQLServerWriters {
 		f = append(f, Fault{"store.sqlserver.writers", fmt.Sprintf("must be from 1 to %d", maxSQLServerWriters)})
 	}

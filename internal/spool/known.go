@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 )
@@ -30,7 +31,9 @@ type Known struct {
 	keys   map[string]mes.APIKey  // by prefix
 	units  map[[2]string]bool     // by site and id
 	leases map[string]knownLeases // by group
-	hurry  chan struct{}          // has a token when the file is to be written at once
+	// drained is how far the log is known to be in the database.
+	drained journal.Applied
+	hurry   chan struct{} // has a token when the file is to be written at once
 }
 
 // knownFile is the content of the file.
@@ -39,6 +42,8 @@ type knownFile struct {
 	Units [][2]string  `json:"units"`
 
 	Leases map[string]knownLeases `json:"leases"`
+
+	Drained journal.Applied `json:"drained"`
 }
 
 // knownLeases are the leases of a group, sorted by name, and whether the database was
@@ -72,6 +77,7 @@ func OpenKnown(path string) (*Known, error) {
 		k.units[u] = true
 	}
 	maps.Copy(k.leases, f.Leases)
+	k.drained = f.Drained
 	return k, nil
 }
 
@@ -86,6 +92,23 @@ func (k *Known) addEquipment(siteID, id string) {
 	defer k.mu.Unlock()
 	if u := [2]string{siteID, id}; !k.units[u] {
 		k.units[u], k.dirty = true, true
+	}
+}
+
+// Drained is how far the log is known to be in the database: what was brought there
+// should not come again long after, when it may have been deleted there.
+func (k *Known) Drained() journal.Applied {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.drained
+}
+
+// SetDrained notes how far the log is in the database.
+func (k *Known) SetDrained(to journal.Applied) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.drained != to {
+		k.drained, k.dirty = to, true
 	}
 }
 
@@ -142,7 +165,7 @@ func (k *Known) Write() error {
 		k.mu.Unlock()
 		return nil
 	}
-	f := knownFile{Keys: slices.Collect(maps.Values(k.keys)), Units: slices.Collect(maps.Keys(k.units)), Leases: maps.Clone(k.leases)}
+	f := knownFile{Keys: slices.Collect(maps.Values(k.keys)), Units: slices.Collect(maps.Keys(k.units)), Leases: maps.Clone(k.leases), Drained: k.drained}
 	k.dirty = false
 	k.mu.Unlock()
 	raw, err := json.Marshal(f)

@@ -38,30 +38,44 @@ func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Store,
 		if !errors.Is(err, mes.ErrUnstorable) {
 			return err
 		}
-		for i := range b.Records {
-			if err := s.putOneSpooled(ctx, b, i, window()); err != nil {
-				return err
-			}
+		deliveries := map[mes.ID][]journal.Delivery{}
+		for _, d := range b.Deliveries {
+			deliveries[d.RecordID] = append(deliveries[d.RecordID], d)
+		}
+		if err := s.putHalves(ctx, b.Records, deliveries, window()); err != nil {
+			return err
 		}
 		return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: b.Items, Deliveries: b.Deliveries}}, window())
 	}
 }
 
-// putOneSpooled takes over one record of a batch that the database can't hold as a
-// whole.
-func (s *Store) putOneSpooled(ctx context.Context, b *journal.Batch, i int, window ingest.LedgerWindow) error {
-	one := &journal.Batch{Group: journal.Group{Records: b.Records[i : i+1 : i+1]}}
-	for _, d := range b.Deliveries {
-		if d.RecordID == b.Records[i].ID {
-			one.Deliveries = append(one.Deliveries, d)
+// putHalves takes over records that the database can't hold as a whole: half by half,
+// until it is known which of them it is.
+func (s *Store) putHalves(ctx context.Context, records []mes.Record, deliveries map[mes.ID][]journal.Delivery, window ingest.LedgerWindow) error {
+	if len(records) > 1 {
+		half := len(records) / 2
+		for _, part := range [][]mes.Record{records[:half], records[half:]} {
+			b := &journal.Batch{Group: journal.Group{Records: part}}
+			for i := range part {
+				b.Deliveries = append(b.Deliveries, deliveries[part[i].ID]...)
+			}
+			err := s.putSpooled(ctx, b, window)
+			if errors.Is(err, mes.ErrUnstorable) {
+				err = s.putHalves(ctx, part, deliveries, window)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i := range records { // the one, if any
+		item := spooledItem(&records[i], ingest.Unstorable(mes.ErrUnstorable))
+		if err := s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: []mes.QuarantineItem{item}}}, window); err != nil {
+			return err
 		}
 	}
-	err := s.putSpooled(ctx, one, window)
-	if !errors.Is(err, mes.ErrUnstorable) {
-		return err
-	}
-	item := spooledItem(&b.Records[i], ingest.Unstorable(err))
-	return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: []mes.QuarantineItem{item}}}, window)
+	return nil
 }
 
 func (s *Store) putSpooled(ctx context.Context, b *journal.Batch, window ingest.LedgerWindow) error {
