@@ -32,8 +32,9 @@ type ownedConnection struct {
 	log      *slog.Logger
 
 	mu      sync.Mutex
-	current adapter // nil while another server has it
-	fault   error   // why it can't be opened here
+	current adapter   // nil while another server has it
+	fault   error     // why it can't be opened here
+	since   time.Time // when it went to another server, or was configured here
 	// before counts what came while this server had it before.
 	before mes.AdapterStatus
 }
@@ -67,6 +68,7 @@ func (c *ownedConnection) openOwned(ctx context.Context, ingester ingest.Ingeste
 		select {
 		case <-time.After(betweenOpenings):
 		case <-ctx.Done():
+			c.setFault(nil) // it is another's to open now
 			return nil
 		}
 	}
@@ -85,7 +87,7 @@ func (c *ownedConnection) set(ad adapter) {
 	if c.current != nil {
 		c.before = c.sum(c.current.Status())
 	}
-	c.current = ad
+	c.current, c.since = ad, time.Now()
 }
 
 func (c *ownedConnection) sum(s mes.AdapterStatus) mes.AdapterStatus {
@@ -106,6 +108,7 @@ func (c *ownedConnection) Status() mes.AdapterStatus {
 		return c.sum(c.current.Status())
 	}
 	s := c.before
+	s.Since = c.since
 	if c.fault != nil {
 		s.Door, s.Name, s.State, s.Detail = c.door, c.name, mes.AdapterBackingOff, c.fault.Error()
 		return s

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -56,9 +57,13 @@ func TestConnectionHasOneOwner(t *testing.T) {
 		}
 	})
 	f := new(floor)
+	var missing atomic.Bool // a file of the configuration
 	start := func(server string) (app.Adapter, context.CancelFunc) {
 		keeper := lease.New(s, "connection", server, []string{app.ConnectionName(mes.DoorMQTT, "line")}, lease.Options{Keep: 400 * time.Millisecond, Every: 40 * time.Millisecond})
 		c := app.Connect(mes.DoorMQTT, "line", keeper, nil, func(ingester ingest.Ingester) (app.Adapter, error) {
+			if missing.Swap(false) {
+				return nil, errors.New("password_file can't be read")
+			}
 			return &visit{f, f.received.Load(), ingester}, nil
 		})
 		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -83,7 +88,7 @@ func TestConnectionHasOneOwner(t *testing.T) {
 		}()
 		apptest.Eventually(t, string(state), func() bool {
 			got = c.Status()
-			return got.State == state && got.Detail == detail && got.Received == received && got.Name == "line" && got.Door == mes.DoorMQTT
+			return !got.Since.IsZero() == (state != mes.AdapterRunning) && got.State == state && got.Detail == detail && got.Received == received && got.Name == "line" && got.Door == mes.DoorMQTT
 		})
 	}
 	first, stopFirst := start("a")
@@ -98,7 +103,9 @@ func TestConnectionHasOneOwner(t *testing.T) {
 	f.received.Add(2)
 	third, _ := start("c")
 	is(third, mes.AdapterStandby, "the server b has the connection", 0)
+	missing.Store(true)
 	stopSecond()
+	is(third, mes.AdapterBackingOff, "password_file can't be read", 0)
 	is(third, mes.AdapterRunning, "", 0)
 	if n := f.running.Load(); n != 1 {
 		t.Errorf("%d servers have the connection", n)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"log/slog"
+	"time"
 
 	"plantgate/internal/apply"
 	"plantgate/internal/ingest"
@@ -25,5 +26,5 @@ var ConnectionName = connectionName
 
 // Connect returns a connection that one server at a time has.
 func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.Ingester, open func(ingest.Ingester) (Adapter, error)) Adapter {
-	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open, log: slog.New(slog.DiscardHandler)}
+	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open, log: slog.New(slog.DiscardHandler), since: time.Now()}
 }

@@ -123,16 +123,22 @@ func bindAll(args []any) []any {
 	return bound
 }
 
+// begunFor returns the transaction, and the arguments of a statement that takes rows.
+func (s *sqlServerSession) begunFor(rows [][]any) (*sqlx.Tx, []any, error) {
+	args, err := sentRows(rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	tx, err := s.begun()
+	return tx, args, err
+}
+
 // each implements session, in one round trip.
 func (s *sqlServerSession) each(_ context.Context, st statement, arguments [][]any) error {
 	if len(arguments) == 0 {
 		return nil
 	}
-	args, err := sentRows(arguments)
-	if err != nil {
-		return err
-	}
-	tx, err := s.begun()
+	tx, args, err := s.begunFor(arguments)
 	if err != nil {
 		return err
 	}
@@ -145,11 +151,7 @@ func (s *sqlServerSession) eachRowOf(_ context.Context, st statement, arguments 
 	if len(arguments) == 0 {
 		return nil
 	}
-	args, err := sentRows(arguments)
-	if err != nil {
-		return err
-	}
-	tx, err := s.begun()
+	tx, args, err := s.begunFor(arguments)
 	if err != nil {
 		return err
 	}
