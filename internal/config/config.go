@@ -157,6 +157,7 @@ type MQTTConnection struct {
 	PasswordFile  string         `koanf:"password_file"`
 	TLS           ClientTLS      `koanf:"tls"`
 	KeepAlive     time.Duration  `koanf:"keep_alive"`
+	Presence      Presence       `koanf:"presence"`
 	Subscriptions []Subscription `koanf:"subscriptions"`
 }
 
@@ -166,6 +167,22 @@ type ClientTLS struct {
 	CertFile   string `koanf:"cert_file"`
 	KeyFile    string `koanf:"key_file"`
 	ServerName string `koanf:"server_name"`
+	// MinVersion is 1.2 (the default) or 1.3.
+	MinVersion string `koanf:"min_version"`
+}
+
+// The versions of TLS that may be the least.
+const (
+	TLS12 = "1.2"
+	TLS13 = "1.3"
+)
+
+// Presence is where a connection says whether it is up: retained, with QoS 1, Offline as
+// its will. Without a topic it says nothing.
+type Presence struct {
+	Topic   string `koanf:"topic"`
+	Online  string `koanf:"online"`
+	Offline string `koanf:"offline"`
 }
 
 // Subscription binds a topic filter to machines and a payload format. The
@@ -309,6 +326,9 @@ func (c *Config) ApplyElementDefaults() {
 		m := &c.MQTT.Connections[i]
 		orDefault(&m.ClientID, "plantgate-"+m.Name)
 		orDefault(&m.KeepAlive, 30*time.Second)
+		orDefault(&m.TLS.MinVersion, TLS12)
+		orDefault(&m.Presence.Online, "online")
+		orDefault(&m.Presence.Offline, "offline")
 		fillSubscriptions(m.Subscriptions)
 	}
 	for i := range c.OPCUA.Connections {

@@ -76,11 +76,22 @@ func (c MQTTConnection) validate(key string) []Fault {
 	if (c.Password != "" || c.PasswordFile != "") && c.Username == "" && c.UsernameFile == "" {
 		add("username", "is required with a password (MQTT 3.1.1, 3.1.2.9)")
 	}
-	if err == nil && !secure && c.TLS != (ClientTLS{}) {
+	if v := c.TLS.MinVersion; v != "" && v != TLS12 && v != TLS13 {
+		add("tls.min_version", "must be 1.2 or 1.3, not %q", v)
+	}
+	if t := c.TLS; err == nil && !secure && (t.CAFile != "" || t.CertFile != "" || t.KeyFile != "" || t.ServerName != "") {
 		add("tls", "the URL is not one of TLS: use ssl:// or wss://")
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		add("tls", "cert_file and key_file go together")
+	}
+	if c.Presence.Topic != "" {
+		if err := topic.CheckName(c.Presence.Topic); err != nil {
+			add("presence.topic", "%s", err)
+		}
+		if c.Presence.Online == "" || c.Presence.Offline == "" {
+			add("presence", "online and offline must not be empty: an empty retained message deletes the one before (MQTT 3.1.1, 3.3.1.3)")
+		}
 	}
 	if len(c.Subscriptions) == 0 {
 		add("subscriptions", "at least one is required")

@@ -39,6 +39,9 @@ type Deps struct {
 	Log      *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Connected, if not nil, is called whenever a connection is up and subscribed, for
+	// what waits to be published. It must not wait.
+	Connected func()
 }
 
 // Adapter is a permanent connection to one broker.
@@ -58,6 +61,8 @@ type Adapter struct {
 	queue     *handover
 	condition *condition
 	drained   sync.Once
+	current   current
+	connected func()
 }
 
 // New checks the configuration, without the network, and returns an adapter to
@@ -83,6 +88,9 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
+	if deps.Connected == nil {
+		deps.Connected = func() {}
+	}
 	return &Adapter{
 		cfg:       cfg,
 		url:       u,
@@ -93,6 +101,7 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 		now:       deps.Now,
 		queue:     newHandover(maxHeldMessages, maxHeldBytes),
 		condition: newCondition(cfg.Name, deps.Now),
+		connected: deps.Connected,
 	}, nil
 }
 

@@ -74,6 +74,9 @@ func clientTLS(cfg config.MQTTConnection) (*tls.Config, error) {
 		return nil, mes.Errorf(mes.CodeInvalid, "url is not a URL")
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cfg.TLS.ServerName}
+	if cfg.TLS.MinVersion == config.TLS13 {
+		c.MinVersion = tls.VersionTLS13
+	}
 	if c.ServerName == "" {
 		c.ServerName = u.Hostname()
 	}

@@ -58,6 +58,9 @@ type session struct {
 	full    chan struct{}
 	lost    chan error
 	stale   chan string
+	// ended is closed when nothing more comes from the broker.
+	ended    chan struct{}
+	presence *Presence
 	// tidied tells when a stale topic was last unsubscribed.
 	tidied map[string]time.Time
 }
@@ -76,8 +79,12 @@ func (a *Adapter) runSession(ctx context.Context, again bool) (up bool, err erro
 		full:    make(chan struct{}, 1),
 		lost:    make(chan error, 1),
 		stale:   make(chan string, 16),
+		ended:   make(chan struct{}),
 		tidied:  make(map[string]time.Time),
+
+		presence: a.presence(),
 	}
+	defer close(s.ended)
 	if err := s.connect(ctx, creds); err != nil {
 		return false, err
 	}
@@ -117,6 +124,7 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 			release = context.AfterFunc(ctx, func() { _ = conn.Close() })
 			return &checkedConn{Conn: conn}, nil
 		})
+	s.leaveWill(opts)
 	s.client = paho.NewClient(opts)
 	token := s.client.Connect()
 	<-token.Done() // dial and connect timeout bound it, and ctx does
@@ -144,6 +152,10 @@ func connectError(token *paho.ConnectToken) error {
 // serve handles what happens to the connection until it ends.
 func (s *session) serve(ctx context.Context) error {
 	refused := s.subscribe(ctx, s.a.filters())
+	s.appear(ctx)
+	s.a.current.set(s)
+	defer s.a.current.set(nil)
+	s.a.connected()
 	pause := newBackOff(refusedPause)
 	retry := time.NewTimer(pause.NextBackOff())
 	defer retry.Stop()
@@ -153,6 +165,7 @@ func (s *session) serve(ctx context.Context) error {
 			s.close(phaseStopping)
 			s.a.condition.set(mes.AdapterStopped, "no more messages are taken; those in hand are being stored")
 			s.a.drain() // while the connection is up, so that acknowledgements go out
+			s.disappear()
 			s.confirm()
 			s.client.Disconnect(uint(disconnectQuiesce.Milliseconds()))
 			return nil

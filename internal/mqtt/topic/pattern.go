@@ -60,6 +60,17 @@ func Parse(text string) (Pattern, error) {
 	return p, p.check()
 }
 
+// CheckName tells what is wrong with the topic of a publication, or nil.
+func CheckName(text string) error {
+	if _, err := Parse(text); err != nil {
+		return err
+	}
+	if strings.ContainsAny(text, "+#{}") {
+		return fmt.Errorf("a topic that is published to has no wildcard or capture")
+	}
+	return nil
+}
+
 func (p Pattern) check() error {
 	var seen []string
 	for i, level := range p.levels {
