@@ -143,7 +143,7 @@ func (a *App) openFloor() error {
 			keeper = nil
 		}
 		err := a.connect(mes.DoorMQTT, c.Name, keeper, func(ingester ingest.Ingester) (adapter, error) {
-			return mqtt.New(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Log: a.log})
+			return mqtt.New(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Notes: a.storage, Log: a.log})
 		})
 		if err != nil {
 			return fmt.Errorf("MQTT connection %s: %w", c.Name, err)

@@ -14,6 +14,7 @@ import (
 	"plantgate/internal/ingest"
 	"plantgate/internal/lease"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
 	"plantgate/internal/spool"
 	"plantgate/internal/store"
 )
@@ -27,6 +28,7 @@ type database interface {
 	Intake() ingest.Store
 	// keys are API keys.
 	keys() auth.Store
+	mqtt.Notes
 	// backlog tells how many records wait for the database, and whether there is room for
 	// more while it is away; nil where nothing can wait.
 	backlog() func() (records int64, room bool)
@@ -124,6 +126,11 @@ func (s *Storage) keys() auth.Store                { return s.Store }
 func (s *Storage) kind() string                    { return "sqlite" }
 func (s *Storage) collector() prometheus.Collector { return &storageCollector{s} }
 
+// ConnectionDeliveries implements mqtt.Notes.
+func (s *Storage) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
+	return s.Journal.ConnectionDeliveries(ctx, connection)
+}
+
 func (s *Storage) backlog() func() (int64, bool) { return nil }
 
 func (s *Storage) connections() *lease.Keeper { return nil }
@@ -145,6 +152,14 @@ func (s *Shared) Intake() ingest.Store {
 		return s.spool
 	}
 	return s
+}
+
+// ConnectionDeliveries implements mqtt.Notes.
+func (s *Shared) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
+	if s.spool != nil {
+		return s.spool.ConnectionDeliveries(ctx, connection)
+	}
+	return s.Store.ConnectionDeliveries(ctx, connection)
 }
 
 func (s *Shared) keys() auth.Store {

@@ -70,7 +70,7 @@ func (r *Runner[T]) applySingly(ctx context.Context, b *journal.Batch) error {
 		}
 	}
 	rest := &journal.Batch{To: b.To}
-	rest.Deliveries, rest.Items, rest.Resolved = b.Deliveries, b.Items, b.Resolved
+	rest.Deliveries, rest.Messages, rest.Items, rest.Resolved = b.Deliveries, b.Messages, b.Items, b.Resolved
 	return r.step(ctx, rest, b.To)
 }
 

@@ -16,6 +16,8 @@ type job struct {
 	items []mes.QuarantineItem
 	// resolve is the quarantined item that this batch replays or discards.
 	resolve *mes.QuarantineItem
+	// deliveries are the notes of the messages that the records were.
+	deliveries []mes.Delivery
 	// owner is the right that is needed for some of the batch; nil if none is.
 	owner *mes.Ownership
 	bytes int
@@ -42,6 +44,7 @@ func (p *jobs) get(records []mes.Record) *job {
 		if records[i].Owner != nil {
 			j.owner = records[i].Owner
 		}
+		j.deliveries = append(j.deliveries, records[i].Deliveries...)
 		j.bytes += len(records[i].Payload) + recordOverhead
 		j.signals += len(records[i].Signals)
 	}
@@ -98,7 +101,9 @@ func Unstorable(cause error) *mes.Error {
 	return mes.Errorf(mes.CodeInvalid, "%s", cause.Error())
 }
 
-func (j *job) isEmpty() bool { return len(j.accepted) == 0 && len(j.items) == 0 && j.resolve == nil }
+func (j *job) isEmpty() bool {
+	return len(j.accepted) == 0 && len(j.items) == 0 && len(j.deliveries) == 0 && j.resolve == nil
+}
 
 func (j *job) finish(err error) {
 	j.err = err

@@ -43,7 +43,9 @@ type faultTx struct {
 	records []mes.Record
 	items   []mes.QuarantineItem
 	seen    int
-	last    bool // nothing but records may come
+
+	deliveries []mes.Delivery
+	last       bool // nothing but records may come
 }
 
 func (s *faultStore) Update(_ context.Context, fn func(ingest.Tx) error) error {
@@ -130,6 +132,14 @@ func (tx *faultTx) AppendQuarantine(_ context.Context, items []mes.QuarantineIte
 		return mes.Errorf(mes.CodeInternal, "%d items come after the last", len(items))
 	}
 	tx.items = append(tx.items, items...)
+	return nil
+}
+
+func (tx *faultTx) AppendDeliveries(_ context.Context, list []mes.Delivery) error {
+	if tx.last && len(list) > 0 {
+		return mes.Errorf(mes.CodeInternal, "%d deliveries come after the last", len(list))
+	}
+	tx.deliveries = append(tx.deliveries, list...)
 	return nil
 }
 

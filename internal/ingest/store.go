@@ -45,6 +45,9 @@ type Tx interface {
 	//     of CodeInvalid that wraps mes.ErrKeyReused.
 	// Records of the same call see each other.
 	AppendRecords(ctx context.Context, records []mes.Record, ledger LedgerWindow) ([]mes.Receipt, error)
+	// AppendDeliveries keeps notes of what came by connections, of each name the one with
+	// the highest number.
+	AppendDeliveries(ctx context.Context, list []mes.Delivery) error
 	// AppendQuarantine keeps items that could not be accepted.
 	AppendQuarantine(ctx context.Context, items []mes.QuarantineItem) error
 	// ResolveQuarantine moves an open item to its final state (State,

@@ -151,6 +151,7 @@ func (w *writer) commitGroup(jobs []*job) error {
 // goes to quarantine, or whoever sends it would send it for ever.
 func (w *writer) isolate(j *job) error {
 	for _, i := range j.accepted {
+		// The notes come last: without them it is stored once more, with them never again.
 		one := &job{records: j.records[i : i+1], receipts: j.receipts[i : i+1], accepted: []int{0}, owner: j.owner}
 		err := w.update([]*job{one})
 		if errors.Is(err, mes.ErrUnstorable) {
@@ -163,7 +164,7 @@ func (w *writer) isolate(j *job) error {
 			return err
 		}
 	}
-	return w.update([]*job{{items: j.items, owner: j.owner}})
+	return w.update([]*job{{items: j.items, deliveries: j.deliveries, owner: j.owner}})
 }
 
 func (s *Service) report(err error, jobs int) {
@@ -230,6 +231,9 @@ func (w *writer) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 	if err := tx.AppendQuarantine(ctx, items); err != nil {
 		return err
 	}
+	if err := tx.AppendDeliveries(ctx, deliveriesOf(jobs)); err != nil {
+		return err
+	}
 	return w.resolve(ctx, tx, jobs)
 }
 
@@ -237,7 +241,7 @@ func (w *writer) write(tx Tx, jobs []*job, ledger LedgerWindow) error {
 // of them goes to quarantine, or is refused, after it has seen them.
 func isPlain(jobs []*job) bool {
 	for _, j := range jobs {
-		if len(j.items) > 0 || j.resolve != nil {
+		if len(j.items) > 0 || len(j.deliveries) > 0 || j.resolve != nil {
 			return false
 		}
 		for _, i := range j.accepted {
@@ -247,6 +251,15 @@ func isPlain(jobs []*job) bool {
 		}
 	}
 	return true
+}
+
+// deliveriesOf are the notes of what came with the jobs.
+func deliveriesOf(jobs []*job) []mes.Delivery {
+	var list []mes.Delivery
+	for _, j := range jobs {
+		list = append(list, j.deliveries...)
+	}
+	return list
 }
 
 // ownersOf are the rights by which records were received, each once, in an order that

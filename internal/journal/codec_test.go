@@ -104,6 +104,15 @@ func drawItem(rt *rapid.T) mes.QuarantineItem {
 	return i
 }
 
+func drawMessage(rt *rapid.T) mes.Delivery {
+	m := mes.Delivery{
+		Connection: rapid.String().Draw(rt, "connection"), Name: rapid.String().Draw(rt, "name"),
+		Number: rapid.Int64().Draw(rt, "number"),
+	}
+	copy(m.Content[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "content"))
+	return m
+}
+
 // TestFrameRoundTrip commits anything and reads it back.
 func TestFrameRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -112,6 +121,7 @@ func TestFrameRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		want := journal.Group{FirstArrival: next}
 		records := rapid.SliceOfN(rapid.Custom(drawRecord), 1, 4).Draw(rt, "records")
+		want.Messages = rapid.SliceOfN(rapid.Custom(drawMessage), 0, 3).Draw(rt, "messages")
 		want.Items = rapid.SliceOfN(rapid.Custom(drawItem), 0, 3).Draw(rt, "items")
 		from := p.End()
 		err := p.Update(context.Background(), func(tx ingest.Tx) error {
@@ -125,6 +135,9 @@ func TestFrameRoundTrip(t *testing.T) {
 				}
 			}
 			if err != nil {
+				return err
+			}
+			if err := tx.AppendDeliveries(context.Background(), want.Messages); err != nil {
 				return err
 			}
 			return tx.AppendQuarantine(context.Background(), want.Items)

@@ -35,6 +35,8 @@ func (g *Group) appendFrame(frame []byte) error {
 			d.record(&g.Records[len(g.Records)-1])
 		case entryDelivery:
 			g.Deliveries = append(g.Deliveries, d.delivery())
+		case entryMessage:
+			g.Messages = append(g.Messages, d.message())
 		case entryItem:
 			g.Items = append(g.Items, d.item())
 		case entryResolved:
@@ -207,6 +209,12 @@ func (d *decoder) delivery() Delivery {
 	e.Status = mes.ReceiptStatus(d.string())
 	e.ArrivedAt = d.time()
 	return e
+}
+
+func (d *decoder) message() mes.Delivery {
+	m := mes.Delivery{Connection: d.string(), Name: d.string(), Number: d.varint()}
+	d.fixed(m.Content[:])
+	return m
 }
 
 func (d *decoder) item() mes.QuarantineItem {

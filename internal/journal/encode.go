@@ -25,6 +25,7 @@ const (
 	entryDelivery
 	entryItem     // for quarantine
 	entryResolved // a quarantined item that was replayed or discarded
+	entryMessage  // a note of what came by a connection
 )
 
 // appendHeader begins a frame:
@@ -112,6 +113,14 @@ func appendDelivery(b []byte, d *Delivery) []byte {
 	b = append(b, d.RecordID[:]...)
 	b = appendText(b, string(d.Status))
 	return appendTime(b, d.ArrivedAt)
+}
+
+func appendMessage(b []byte, d *mes.Delivery) []byte {
+	b = append(b, entryMessage)
+	b = appendText(b, d.Connection)
+	b = appendText(b, d.Name)
+	b = binary.AppendVarint(b, d.Number)
+	return append(b, d.Content[:]...)
 }
 
 // appendItem appends an item of kind entryItem or entryResolved.

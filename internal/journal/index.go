@@ -20,6 +20,9 @@ type Index interface {
 	Record(ctx context.Context, id mes.ID) (mes.Record, error)
 	// Delivery returns the ledger's entry of a name, and whether there is one.
 	Delivery(ctx context.Context, name DeliveryName) (Delivery, bool, error)
+	// ConnectionDeliveries are the notes of what came by a connection, in the order of
+	// their numbers.
+	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 	// QuarantineState returns the state of a quarantined item, "" if there is none.
 	QuarantineState(ctx context.Context, id mes.ID) (mes.QuarantineState, error)
 	// QuarantineItem and KnowsEquipment are those of ingest.Store.

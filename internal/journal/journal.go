@@ -261,6 +261,31 @@ func (j *Journal) PendingDelivery(name DeliveryName) (Delivery, bool) {
 	return d, ok
 }
 
+// ConnectionDeliveries are the notes of what came by a connection, in the order of their
+// numbers. It must not be called while more comes by it.
+func (j *Journal) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
+	// What is pending first: it goes from there to the store.
+	notes := j.PendingMessages(connection)
+	applied, err := j.index.ConnectionDeliveries(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	return mes.NewestDeliveries(append(applied, notes...)), nil
+}
+
+// PendingMessages are the notes of what came by a connection that were not applied.
+func (j *Journal) PendingMessages(connection string) []mes.Delivery {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var notes []mes.Delivery
+	for name, m := range j.pending.messages {
+		if name.connection == connection {
+			notes = append(notes, m)
+		}
+	}
+	return mes.NewestDeliveries(notes)
+}
+
 // Pending is how many records are durable and not applied.
 func (j *Journal) Pending() int64 { return j.arrived.Load() - j.applied.Load() }
 
@@ -283,6 +308,7 @@ func (j *Journal) Applied(b *Batch) {
 	}
 	j.mu.Lock()
 	j.pending.forget(b.Deliveries, b.Resolved)
+	j.pending.forgetMessages(b.Messages)
 	for i := range b.Items {
 		delete(j.pending.items, b.Items[i].ID)
 	}

@@ -11,6 +11,7 @@ import (
 type pending struct {
 	records    map[mes.ID]struct{}
 	deliveries map[DeliveryName]Delivery
+	messages   map[messageNote]mes.Delivery
 	// items came for quarantine, resolved were replayed or discarded.
 	items, resolved map[mes.ID]struct{}
 }
@@ -19,6 +20,7 @@ func newPending() pending {
 	return pending{
 		records:    map[mes.ID]struct{}{},
 		deliveries: map[DeliveryName]Delivery{},
+		messages:   map[messageNote]mes.Delivery{},
 		items:      map[mes.ID]struct{}{},
 		resolved:   map[mes.ID]struct{}{},
 	}
@@ -32,11 +34,38 @@ func (p *pending) add(g *Group) {
 		d.SiteID, d.MachineID, d.Key = strings.Clone(d.SiteID), strings.Clone(d.MachineID), strings.Clone(d.Key)
 		p.deliveries[d.DeliveryName] = d
 	}
+	for _, m := range g.Messages {
+		p.addMessage(m)
+	}
 	for i := range g.Items {
 		p.items[g.Items[i].ID] = struct{}{}
 	}
 	for i := range g.Resolved {
 		p.resolved[g.Resolved[i].ID] = struct{}{}
+	}
+}
+
+// messageNote is the name of a note of what came by a connection.
+type messageNote struct{ connection, name string }
+
+// addMessage returns what was noted under the name before.
+func (p *pending) addMessage(m mes.Delivery) (before mes.Delivery) {
+	name := messageNote{strings.Clone(m.Connection), strings.Clone(m.Name)}
+	m.Connection, m.Name = name.connection, name.name
+	before = p.messages[name]
+	if before.Connection == "" || m.Number >= before.Number {
+		p.messages[name] = m
+	}
+	return before
+}
+
+// forgetMessages takes out notes that were applied. A name that was noted anew meanwhile
+// stays.
+func (p *pending) forgetMessages(list []mes.Delivery) {
+	for _, m := range list {
+		if name := (messageNote{m.Connection, m.Name}); p.messages[name] == m {
+			delete(p.messages, name)
+		}
 	}
 }
 

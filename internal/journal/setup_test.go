@@ -24,6 +24,7 @@ type index struct {
 	records    map[mes.ID]mes.Record
 	deliveries map[journal.DeliveryName]journal.Delivery
 	items      map[mes.ID]mes.QuarantineItem
+	messages   []mes.Delivery
 	applied    journal.Applied
 }
 
@@ -42,6 +43,7 @@ func (x *index) apply(b *journal.Batch) {
 	for _, d := range b.Deliveries {
 		x.deliveries[d.DeliveryName] = d
 	}
+	x.messages = append(x.messages, b.Messages...)
 	for _, i := range append(b.Items, b.Resolved...) {
 		x.items[i.ID] = i
 	}
@@ -73,6 +75,15 @@ func (x *index) Record(_ context.Context, id mes.ID) (mes.Record, error) {
 func (x *index) Delivery(_ context.Context, name journal.DeliveryName) (journal.Delivery, bool, error) {
 	d, ok := x.deliveries[name]
 	return d, ok, nil
+}
+
+func (x *index) ConnectionDeliveries(_ context.Context, connection string) (list []mes.Delivery, _ error) {
+	for _, m := range x.messages {
+		if m.Connection == connection {
+			list = append(list, m)
+		}
+	}
+	return mes.NewestDeliveries(list), nil
 }
 
 func (x *index) QuarantineState(_ context.Context, id mes.ID) (mes.QuarantineState, error) {

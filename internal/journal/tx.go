@@ -19,10 +19,14 @@ type tx struct {
 	// What it added, to be undone if it fails.
 	records    []mes.ID
 	deliveries []Delivery
+	messages   []movedMessage
 	items      []mes.ID
 	resolved   []mes.QuarantineItem
 	moved      []movedUnit
 }
+
+// movedMessage is a note that was made, and the one that it replaced, if any.
+type movedMessage struct{ made, before mes.Delivery }
 
 // movedUnit is a unit whose newest time changed, and what it was.
 type movedUnit struct {
@@ -43,6 +47,12 @@ func (t *tx) undo() {
 		delete(t.j.pending.items, id)
 	}
 	t.j.pending.forget(t.deliveries, t.resolved)
+	for _, m := range slices.Backward(t.messages) {
+		t.j.pending.forgetMessages([]mes.Delivery{m.made})
+		if m.before.Connection != "" {
+			t.j.pending.addMessage(m.before)
+		}
+	}
 }
 
 // Last implements ingest.Tx.
@@ -236,6 +246,18 @@ func (t *tx) deliver(name DeliveryName, hash [32]byte, receipt mes.Receipt, wind
 	t.j.mu.Lock()
 	t.j.pending.deliveries[name] = d
 	t.j.mu.Unlock()
+}
+
+// AppendDeliveries implements ingest.Tx.
+func (t *tx) AppendDeliveries(_ context.Context, list []mes.Delivery) error {
+	t.j.mu.Lock()
+	defer t.j.mu.Unlock()
+	for i := range list {
+		t.frame = appendMessage(t.frame, &list[i])
+		t.messages = append(t.messages, movedMessage{list[i], t.j.pending.addMessage(list[i])})
+	}
+	t.entries += len(list)
+	return nil
 }
 
 // AppendQuarantine implements ingest.Tx.

@@ -32,4 +32,11 @@ type AdapterStatus struct {
 	Received    int64 `json:"received"`
 	Quarantined int64 `json:"quarantined"`
 	Reconnects  int64 `json:"reconnects"`
+	// Repeated counts messages of MQTT without an identity of their own that the broker
+	// sent again, and retained ones that are no news: they were stored before. Doubtful
+	// counts those of which that can't be known, and which are stored.
+	Repeated int64 `json:"repeated,omitempty"`
+	Doubtful int64 `json:"doubtful,omitempty"`
+	// SessionsLost counts connects at which the broker knew the client no more.
+	SessionsLost int64 `json:"sessions_lost,omitempty"`
 }

@@ -39,6 +39,8 @@ type Deps struct {
 	Log      *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Notes tells what came last; nil is nothing.
+	Notes Notes
 	// Connected, if not nil, is called whenever a connection is up and subscribed, for
 	// what waits to be published. It must not wait.
 	Connected func()
@@ -63,6 +65,8 @@ type Adapter struct {
 	drained   sync.Once
 	current   current
 	connected func()
+	notes     Notes
+	ledger    *ledger // of Run
 }
 
 // New checks the configuration, without the network, and returns an adapter to
@@ -102,6 +106,7 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 		queue:     newHandover(maxHeldMessages, maxHeldBytes),
 		condition: newCondition(cfg.Name, deps.Now),
 		connected: deps.Connected,
+		notes:     deps.Notes,
 	}, nil
 }
 
@@ -129,6 +134,10 @@ func (a *Adapter) shared(filter string) string { return "$share/" + a.cfg.Shared
 // disconnects and returns nil. What was not acknowledged the broker keeps and
 // delivers again. A broker that is away is waited for. An adapter runs once.
 func (a *Adapter) Run(ctx context.Context) error {
+	if !a.recall(ctx) {
+		a.condition.set(mes.AdapterStopped, "")
+		return nil
+	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var consumer sync.WaitGroup
@@ -140,6 +149,23 @@ func (a *Adapter) Run(ctx context.Context) error {
 	consumer.Wait()
 	a.condition.set(mes.AdapterStopped, "")
 	return nil
+}
+
+// recall reads what came last, and tells whether it could before ctx ended: without it,
+// what the broker sends again would be stored again.
+func (a *Adapter) recall(ctx context.Context) bool {
+	pause := newBackOff(maxStorePause)
+	for {
+		var err error
+		if a.ledger, err = openLedger(ctx, a.notes, a.cfg.Name); err == nil {
+			return true
+		}
+		a.condition.set(mes.AdapterBackingOff, "what came last can't be read: "+forOperator(err, "see the log"))
+		a.log.Warn("reading what came last failed", "error", err, "cause", errors.Unwrap(err))
+		if !sleep(ctx, pause.NextBackOff()) {
+			return false
+		}
+	}
 }
 
 // supervise keeps one session after the other until ctx ends.

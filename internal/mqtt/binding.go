@@ -35,6 +35,9 @@ type Message struct {
 	ReceivedAt time.Time
 }
 
+// content is what is compared of messages without an identity of their own.
+func (m *Message) content() content { return mes.ContentOf([]byte(m.Topic), m.Payload) }
+
 // NewBindings reads the subscriptions of the connection of that name. An error
 // has CodeInvalid and names every faulty subscription.
 func NewBindings(connection string, subscriptions []config.Subscription) (Bindings, error) {

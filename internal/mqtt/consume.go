@@ -22,10 +22,18 @@ const (
 // acknowledgements (RabbitMQ 10, Mosquitto 20), so waiting for a larger batch
 // would only wait.
 func (a *Adapter) consume(ctx context.Context) {
+	var last *session
 	for {
 		batch := a.queue.take(ctx, maxBatchMessages)
 		if batch == nil {
 			return
+		}
+		a.decode(batch)
+		if s := batch[0].session; s != last {
+			last = s
+			if s.wasKept() {
+				batch = a.resume(ctx, batch)
+			}
 		}
 		a.storeAll(ctx, batch)
 		a.queue.release(batch)
@@ -38,19 +46,40 @@ func (a *Adapter) consume(ctx context.Context) {
 func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
 	start := 0
 	var records []mes.Record
-	for i, d := range batch {
-		records = append(records, a.bindings.Decode(a.decoder, d.Message)...)
+	for i := range batch {
+		records = append(records, a.fresh(&batch[i])...)
 		if len(records) < maxBatchRecords && i < len(batch)-1 {
 			continue
 		}
 		if !a.store(ctx, records) {
 			return
 		}
-		for _, stored := range batch[start : i+1] {
-			stored.ack()
+		for j := range batch[start : i+1] {
+			a.acknowledge(&batch[start+j])
 		}
 		start, records = i+1, nil
 	}
+}
+
+// fresh are the records of a message, with the notes by which it is known if it comes
+// again; none if it came before.
+func (a *Adapter) fresh(d *delivery) []mes.Record {
+	switch {
+	case d.known || d.Retained && !d.identified && a.ledger.repeatsRetained(&d.Message):
+		a.condition.repeated()
+		return nil
+	case !d.identified:
+		d.records[0].Deliveries = a.ledger.note(d)
+	}
+	return d.records
+}
+
+// acknowledge tells the broker that a message is stored.
+func (a *Adapter) acknowledge(d *delivery) {
+	if !d.identified && !d.known && d.comesAgain() && !d.session.isOver() {
+		a.ledger.acknowledge(d.number)
+	}
+	d.ack()
 }
 
 // store ingests the records and returns true after their commit. As long as

@@ -5,13 +5,31 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"plantgate/internal/mes"
 )
 
-// delivery is a message in hand: ack tells the broker that it is stored.
+// delivery is a message in hand: ack tells the broker that it is stored, by the session
+// that it came by.
 type delivery struct {
 	Message
-	ack func()
+	qos     byte
+	dup     bool
+	session *session
+	ack     func()
+
+	// records are what it says; identified means that they are known by that if they come
+	// again.
+	records    []mes.Record
+	identified bool
+	// known means that it was stored before; number is the ledger's.
+	known  bool
+	number int64
 }
+
+// comesAgain tells whether the broker sends the message again if it was not told that it
+// is stored.
+func (d *delivery) comesAgain() bool { return d.qos > 0 && !d.Retained }
 
 // yields is how often the consumer lets the client's goroutines go first: a message
 // passes two of them before it is handed over.
@@ -110,13 +128,25 @@ func (h *handover) take(ctx context.Context, limit int) []delivery {
 	}
 }
 
+// takeWithin returns what the next session or the same brings within the time given; nil
+// if that is nothing.
+func (h *handover) takeWithin(ctx context.Context, limit int, wait time.Duration) []delivery {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return h.take(ctx, limit)
+}
+
+// takeNow takes deliveries of one session.
 func (h *handover) takeNow(limit int) []delivery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.list) == 0 {
 		return nil
 	}
-	n := min(limit, len(h.list))
+	n := 1
+	for n < min(limit, len(h.list)) && h.list[n].session == h.list[0].session {
+		n++
+	}
 	batch := h.list[:n:n]
 	h.list = h.list[n:]
 	if len(h.list) == 0 {

@@ -61,6 +61,10 @@ type session struct {
 	// ended is closed when nothing more comes from the broker.
 	ended    chan struct{}
 	presence *Presence
+	// kept tells whether the broker had kept the session since the last connection; it is
+	// known once answered is closed.
+	kept     bool
+	answered chan struct{}
 	// tidied tells when a stale topic was last unsubscribed.
 	tidied map[string]time.Time
 }
@@ -80,7 +84,9 @@ func (a *Adapter) runSession(ctx context.Context, again bool) (up bool, err erro
 		lost:    make(chan error, 1),
 		stale:   make(chan string, 16),
 		ended:   make(chan struct{}),
-		tidied:  make(map[string]time.Time),
+
+		answered: make(chan struct{}),
+		tidied:   make(map[string]time.Time),
 
 		presence: a.presence(),
 	}
@@ -89,7 +95,11 @@ func (a *Adapter) runSession(ctx context.Context, again bool) (up bool, err erro
 		return false, err
 	}
 	a.condition.established(again)
-	a.log.Info("MQTT connected", "broker", a.url.Redacted())
+	a.log.Info("MQTT connected", "broker", a.url.Redacted(), "session_kept", s.kept)
+	if again && !s.kept {
+		a.condition.sessionLost()
+		a.log.Warn("the MQTT broker has lost the session, and with it what it kept since the last connection")
+	}
 	return true, s.serve(ctx)
 }
 
@@ -129,7 +139,25 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 	token := s.client.Connect()
 	<-token.Done() // dial and connect timeout bound it, and ctx does
 	release()
+	s.kept = token.(*paho.ConnectToken).SessionPresent()
+	close(s.answered)
 	return connectError(token.(*paho.ConnectToken))
+}
+
+// wasKept waits for what is known of a session of which a message came.
+func (s *session) wasKept() bool {
+	<-s.answered
+	return s.kept
+}
+
+// isOver tells whether nothing reaches the broker any more.
+func (s *session) isOver() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return !s.client.IsConnectionOpen()
+	}
 }
 
 // connectError puts the failure of a connect into words for an operator.
@@ -212,9 +240,9 @@ func (s *session) receive(_ paho.Client, m paho.Message) {
 	now := s.a.now()
 	d := delivery{
 		Message: Message{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), ReceivedAt: now},
-		ack:     m.Ack,
+		qos:     m.Qos(), dup: m.Duplicate(), session: s, ack: m.Ack,
 	}
-	if !s.handOver(d, m.Qos()) {
+	if !s.handOver(d) {
 		return
 	}
 	s.a.condition.received(now)
@@ -230,7 +258,7 @@ func (s *session) receive(_ paho.Client, m paho.Message) {
 // session is, to keep the order: the broker delivers them again. Only those of
 // QoS 0 that the client has read when the room ends are taken above the bounds,
 // for nobody else has them.
-func (s *session) handOver(d delivery, qos byte) bool {
+func (s *session) handOver(d delivery) bool {
 	switch s.phase.Load() {
 	case phaseOpen:
 		if s.a.queue.put(d, s.wait, s.closing) {
@@ -242,7 +270,7 @@ func (s *session) handOver(d delivery, qos byte) bool {
 	case phaseStopping:
 		return false
 	}
-	if qos > 0 || s.phase.Load() == phaseStopping {
+	if d.qos > 0 || s.phase.Load() == phaseStopping {
 		return false
 	}
 	s.a.queue.force(d)

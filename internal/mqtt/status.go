@@ -103,6 +103,20 @@ func (c *condition) quarantined(n int64) {
 	c.status.Quarantined += n
 }
 
+// repeated counts a message that was stored before.
+func (c *condition) repeated() { c.count(func(s *mes.AdapterStatus) { s.Repeated++ }) }
+
+// doubted counts messages that may have been stored before, and are stored.
+func (c *condition) doubted(n int64) { c.count(func(s *mes.AdapterStatus) { s.Doubtful += n }) }
+
+func (c *condition) sessionLost() { c.count(func(s *mes.AdapterStatus) { s.SessionsLost++ }) }
+
+func (c *condition) count(fn func(*mes.AdapterStatus)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fn(&c.status)
+}
+
 func (c *condition) snapshot() mes.AdapterStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()

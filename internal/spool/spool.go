@@ -22,6 +22,8 @@ type Database interface {
 	Ping(ctx context.Context) error
 	// APIKeyByPrefix looks an API key up by its public part.
 	APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error)
+	// ConnectionDeliveries are the notes of what came by a connection.
+	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 }
 
 // Options are the settings of a Spool. The zero value of a field means its default.
@@ -290,6 +292,9 @@ func (Blind) Record(_ context.Context, id mes.ID) (mes.Record, error) {
 func (Blind) Delivery(context.Context, journal.DeliveryName) (journal.Delivery, bool, error) {
 	return journal.Delivery{}, false, nil
 }
+
+// ConnectionDeliveries implements journal.Index.
+func (Blind) ConnectionDeliveries(context.Context, string) ([]mes.Delivery, error) { return nil, nil }
 
 // QuarantineState implements journal.Index.
 func (Blind) QuarantineState(context.Context, mes.ID) (mes.QuarantineState, error) { return "", nil }

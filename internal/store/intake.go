@@ -149,6 +149,11 @@ type arrivalRow struct {
 	unit, origin int64
 }
 
+// AppendDeliveries implements ingest.Tx.
+func (t *intakeTx) AppendDeliveries(ctx context.Context, list []mes.Delivery) error {
+	return t.store.db.writeFault(t.putMessages(ctx, list), "note what came by a connection")
+}
+
 // AppendQuarantine implements ingest.Tx.
 func (t *intakeTx) AppendQuarantine(ctx context.Context, items []mes.QuarantineItem) error {
 	for i := range items {

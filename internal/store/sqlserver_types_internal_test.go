@@ -227,6 +227,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.NewestArrival(ctx)
 	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
 	_, _ = s.OldestArrival(ctx)
+	_, _ = s.ConnectionDeliveries(ctx, "plant")
 	_ = s.Skip(ctx, 3, l)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	for _, last := range []bool{false, true} {
@@ -251,6 +252,7 @@ func callEverything(ctx context.Context, s *Store) {
 		_ = t.putItem(ctx, &mes.QuarantineItem{ID: id, ReceivedAt: at, ResolvedAt: at, RecordID: id})
 		_, _ = t.resolveItem(ctx, &mes.QuarantineItem{ID: id, ResolvedAt: at, RecordID: id})
 		_ = t.exec(ctx, numberUnit, "s", "m")
+		_ = t.putMessages(ctx, []mes.Delivery{{Connection: "plant", Name: "1", Number: 1}})
 		_ = t.exec(ctx, forgetDelivery, "key", timestamp{at}, 4)
 		return t.store.db.putDeliveries(ctx, t, []journal.Delivery{{DeliveryName: journal.DeliveryName{Kind: journal.DeliveryKey, Key: "k"}, ArrivedAt: at, RecordID: id}}, ingest.LedgerWindow{Now: at, MessagesSince: at, KeysSince: at})
 	})

@@ -32,6 +32,7 @@ type Store interface {
 	APIKeys(ctx context.Context) ([]mes.APIKey, error)
 	APIKey(ctx context.Context, id mes.ID) (mes.APIKey, error)
 	APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error)
+	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 	RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error
 	ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.Time, key mes.APIKey) error
 }
@@ -51,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"RepeatedHourMessageID":  testMessageIDInRepeatedHour,
 		"MessageIDs":             testMessageIDs,
 		"IdempotencyKeys":        testIdempotencyKeys,
+		"ConnectionDeliveries":   testConnectionDeliveries,
 		"LedgerForgets":          testLedgerForgets,
 		"ParallelOverlap":        testParallelOverlap,
 		"Rollback":               testRollback,

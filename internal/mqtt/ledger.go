@@ -1,0 +1,175 @@
+package mqtt
+
+import (
+	"context"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"plantgate/internal/mes"
+)
+
+// Notes tells what came last by a connection of what has no identity of its own. Each is
+// kept in the commit of its message.
+type Notes interface {
+	// ConnectionDeliveries are the notes, in the order of their numbers.
+	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
+}
+
+// ledgerSize is how many deliveries are remembered: at least as many as a broker sends
+// ahead of acknowledgements, and as may be in hand.
+const ledgerSize = maxHeldMessages
+
+// retainedPrefix begins the name of a note of a topic that has a retained message; those
+// of deliveries are places from 0 up.
+const retainedPrefix = "retained "
+
+// content is of a topic and a payload, or of a topic.
+type content = [16]byte
+
+// ledger knows the last deliveries of a connection that have no identity of their own,
+// neither a time nor a message id: so that what the broker sends again is not taken for
+// something new, and a retained message not for a new reading at each connect.
+type ledger struct {
+	connection string
+	next       int64
+	recent     []delivered
+	// retained is the content of the last message of each topic that has a retained one.
+	retained map[content]content
+}
+
+// delivered is a message that was stored.
+type delivered struct {
+	number  int64
+	content content
+	// unacknowledged means that the connection had ended before the broker could be told:
+	// it will send the message again.
+	unacknowledged bool
+}
+
+// openLedger reads what earlier processes noted.
+func openLedger(ctx context.Context, notes Notes, connection string) (*ledger, error) {
+	l := &ledger{connection: connection, retained: map[content]content{}}
+	if notes == nil {
+		return l, nil
+	}
+	list, err := notes.ConnectionDeliveries(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		l.next = max(l.next, d.Number+1)
+		if name, ok := strings.CutPrefix(d.Name, retainedPrefix); ok {
+			var topic content
+			if _, err := hex.Decode(topic[:], []byte(name)); err == nil {
+				l.retained[topic] = d.Content
+			}
+			continue
+		}
+		l.recent = append(l.recent, delivered{number: d.Number, content: d.Content})
+	}
+	return l, nil
+}
+
+// repeatsRetained tells whether a retained message is the last of its topic, which has
+// come already.
+func (l *ledger) repeatsRetained(m *Message) bool {
+	before, known := l.retained[mes.ContentOf([]byte(m.Topic))]
+	return known && before == m.content()
+}
+
+// note returns the notes of a message that is about to be stored, and its number. The
+// broker sends it again if it is of QoS 1 or 2 and not one of the retained that it sends
+// at each subscription anyway.
+func (l *ledger) note(d *delivery) []mes.Delivery {
+	var notes []mes.Delivery
+	add := func(name string, c content) {
+		notes = append(notes, mes.Delivery{Connection: l.connection, Name: name, Number: l.next, Content: c})
+	}
+	c := d.content()
+	d.number = l.next
+	topic := mes.ContentOf([]byte(d.Topic))
+	if _, known := l.retained[topic]; known || d.Retained {
+		l.retained[topic] = c
+		add(retainedPrefix+hex.EncodeToString(topic[:]), c)
+	}
+	if d.comesAgain() {
+		add(strconv.FormatInt(l.next%ledgerSize, 10), c)
+		l.recent = append(l.recent, delivered{number: l.next, content: c, unacknowledged: true})
+		if len(l.recent) > 2*ledgerSize {
+			l.recent = append(l.recent[:0], l.recent[len(l.recent)-ledgerSize:]...)
+		}
+	}
+	l.next++
+	return notes
+}
+
+// acknowledge takes note that the broker was told of a message, and so of those before
+// it.
+func (l *ledger) acknowledge(number int64) {
+	for i := len(l.recent) - 1; i >= 0 && l.recent[i].unacknowledged; i-- {
+		l.recent[i].unacknowledged = l.recent[i].number > number
+	}
+}
+
+// overlay tells how many of the messages that a broker sends again, in their order, are
+// the last of those that were stored: what it was not told of before the connection
+// ended, as far as it came. What follows is new. While more may come, it may be undecided.
+//
+// Where they can be laid over each other in several ways, or have only contents that came
+// more than once, it is doubtful: a machine may say the same several times. Only those
+// count then of which the broker can't have been told.
+func (l *ledger) overlay(again []content, more bool) (known int, doubtful, undecided bool) {
+	stored := l.recent[max(0, len(l.recent)-ledgerSize):]
+	sure := 0
+	for sure < len(stored) && stored[len(stored)-1-sure].unacknowledged {
+		sure++
+	}
+	var fits []int
+	for n := max(sure, 1); n <= len(stored); n++ {
+		if !startsLike(again, stored[len(stored)-n:]) {
+			continue
+		}
+		if n > len(again) {
+			undecided = more
+			continue
+		}
+		fits = append(fits, n)
+	}
+	switch {
+	case undecided:
+		return 0, false, true
+	case len(fits) == 0:
+		return 0, false, false
+	case len(fits) == 1 && (fits[0] == sure || hasUnique(stored, fits[0])):
+		return fits[0], false, false
+	case fits[0] == sure:
+		return sure, true, false
+	default:
+		return 0, true, false
+	}
+}
+
+// hasUnique tells whether one of the last n came once only.
+func hasUnique(stored []delivered, n int) bool {
+	times := make(map[content]int, len(stored))
+	for i := range stored {
+		times[stored[i].content]++
+	}
+	for _, d := range stored[len(stored)-n:] {
+		if times[d.content] == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// startsLike compares as far as both go.
+func startsLike(again []content, stored []delivered) bool {
+	for i := range min(len(again), len(stored)) {
+		if again[i] != stored[i].content {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,102 @@
+package mqtt
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"plantgate/internal/mes"
+)
+
+// ledgerOf makes a ledger of messages that are one letter each; those after "|" the
+// broker can't have been told of.
+func ledgerOf(text string) *ledger {
+	l := &ledger{}
+	before, after, _ := strings.Cut(text, "|")
+	for i, letters := range []string{before, after} {
+		for _, c := range contentsOf(letters) {
+			l.recent = append(l.recent, delivered{number: l.next, content: c, unacknowledged: i == 1})
+			l.next++
+		}
+	}
+	return l
+}
+
+func contentsOf(letters string) []content {
+	var list []content
+	for _, r := range letters {
+		list = append(list, mes.ContentOf([]byte(string(r))))
+	}
+	return list
+}
+
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		stored, again       string
+		more                bool
+		known               int
+		doubtful, undecided bool
+	}{
+		"nothing":                     {"abc", "", false, 0, false, false},
+		"nothing yet":                 {"abc", "", true, 0, false, true},
+		"first connect":               {"", "ab", true, 0, false, false},
+		"the last":                    {"abc", "c", false, 1, false, false},
+		"the last two":                {"abc", "bc", false, 2, false, false},
+		"all":                         {"abc", "abc", false, 3, false, false},
+		"and what never came":         {"abc", "bcxy", false, 2, false, false},
+		"only what never came":        {"abc", "xy", true, 0, false, false},
+		"not the end":                 {"abc", "b", false, 0, false, false},
+		"not the end, maybe yet":      {"abc", "b", true, 0, false, true},
+		"what never came looks alike": {"abc", "bx", true, 0, false, false},
+		"again in other order":        {"abc", "cb", true, 1, false, false},
+		"in one way by what follows":  {"xyxzxw", "xw", false, 2, false, false},
+		"only what repeats":           {"xyx", "x", false, 0, true, false},
+		"repeats, and one that's new": {"xyxz", "xz", false, 2, false, false},
+		"in several ways":             {"aaa", "aa", false, 0, true, false},
+		"in several ways, all sure":   {"|aaa", "aaaa", false, 3, false, false},
+		"in several ways, two sure":   {"a|aa", "aaa", false, 2, true, false},
+		"sure, and fewer came yet":    {"a|bc", "b", true, 0, false, true},
+		"sure, and the broker lost":   {"a|bc", "x", false, 0, false, false},
+		"sure, and one before":        {"ab|cd", "bcd", false, 3, false, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			known, doubtful, undecided := ledgerOf(tt.stored).overlay(contentsOf(tt.again), tt.more)
+			if known != tt.known || doubtful != tt.doubtful || undecided != tt.undecided {
+				t.Errorf("%q over %q: %d, doubtful %t, undecided %t", tt.again, tt.stored, known, doubtful, undecided)
+			}
+		})
+	}
+}
+
+// TestOverlayOfAnything lets a broker send again what it was not told of, and more. Where
+// all are different, each is known. A new message is taken for one that was stored only
+// where the same content came once before, as the last.
+func TestOverlayOfAnything(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		letters := rapid.SampledFrom([]string{"a", "ab", "abcdefghijklmnopqrstuvwxyz"}).Draw(rt, "letters")
+		message := rapid.SampledFrom([]rune(letters))
+		all := rapid.SliceOfN(message, 0, 12).Draw(rt, "messages")
+		stored := rapid.IntRange(0, len(all)).Draw(rt, "stored")
+		told := rapid.IntRange(0, stored).Draw(rt, "told")     // what the broker knows
+		asked := rapid.IntRange(told, stored).Draw(rt, "sure") // what it may know
+		l := ledgerOf(string(all[:asked]) + "|" + string(all[asked:stored]))
+		known, doubtful, undecided := l.overlay(contentsOf(string(all[told:])), false)
+		different := len(slices.Compact(slices.Sorted(slices.Values(all)))) == len(all)
+		switch {
+		case undecided:
+			rt.Fatal("undecided at the end")
+		case different && known != stored-told:
+			rt.Fatalf("%d known of %d", known, stored-told)
+		case doubtful && known > stored-told:
+			rt.Fatalf("doubtful, and %d known of %d", known, stored-told)
+		case known > stored-told && !hasUnique(l.recent, known):
+			rt.Fatalf("%d known of %d, though all were said more than once", known, stored-told)
+		}
+	})
+}

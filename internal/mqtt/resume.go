@@ -1,0 +1,86 @@
+package mqtt
+
+import (
+	"context"
+	"time"
+
+	"plantgate/internal/mes"
+)
+
+// What a broker sends again comes at once after a connect. It is waited for while it may
+// be that more comes, for as long at most.
+const (
+	resumeQuiet   = 300 * time.Millisecond
+	resumeLongest = 3 * time.Second
+)
+
+// resume marks, in the first batch of a session that the broker had kept, what was
+// stored before the connection ended. It returns the batch with what was waited for.
+//
+// A broker marks what it sends again with DUP, and sends it in the old order before
+// anything new (MQTT 3.1.1, 4.4 and 4.6). But DUP proves nothing by itself: it marks also
+// what was sent and never came, and with RabbitMQ what its publisher sent again. Nor do
+// packet ids, which RabbitMQ gives anew.
+func (a *Adapter) resume(ctx context.Context, batch []delivery) []delivery {
+	deadline := time.Now().Add(resumeLongest)
+	for {
+		again, more := repeats(batch)
+		more = more && len(batch) < maxHeldMessages/2 && time.Now().Before(deadline)
+		contents := make([]content, len(again))
+		for i, place := range again {
+			contents[i] = batch[place].content()
+		}
+		known, doubtful, undecided := a.ledger.overlay(contents, more)
+		if !undecided {
+			for _, place := range again[:known] {
+				batch[place].known = true
+			}
+			if doubtful {
+				a.condition.doubted(int64(len(again) - known))
+			}
+			return batch
+		}
+		next := a.queue.takeWithin(ctx, maxBatchMessages, resumeQuiet)
+		if next == nil {
+			deadline = time.Time{} // nothing more comes
+		}
+		a.decode(next)
+		batch = append(batch, next...)
+	}
+}
+
+// repeats are the places of the messages at the beginning of a session that the broker
+// sends again and that have no identity of their own, and whether more may follow.
+func repeats(batch []delivery) (places []int, more bool) {
+	for i := range batch {
+		d := &batch[i]
+		switch {
+		case d.qos == 0 || d.Retained:
+		case !d.dup:
+			return places, false
+		case !d.identified:
+			places = append(places, i)
+		}
+	}
+	return places, true
+}
+
+// decode reads the messages of a batch.
+func (a *Adapter) decode(batch []delivery) {
+	for i := range batch {
+		d := &batch[i]
+		d.records = a.bindings.Decode(a.decoder, d.Message)
+		d.identified = isIdentified(d.records)
+	}
+}
+
+// isIdentified tells whether a message that comes again is known by what it says.
+func isIdentified(records []mes.Record) bool {
+	for i := range records {
+		r := &records[i]
+		if r.Fault != nil || r.TimeOrigin == mes.TimeReceipt && r.MessageID == "" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+
+	"plantgate/internal/journal"
+	"plantgate/internal/mes"
+)
+
+// messageRow is a note of what came by a connection.
+type messageRow struct {
+	Name    string `db:"name"`
+	Number  int64  `db:"number"`
+	Content uuid   `db:"content"`
+}
+
+// ConnectionDeliveries implements journal.Index.
+func (s *Store) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
+	var rows []messageRow
+	if err := s.lookUp(ctx, &rows, messagesOfConnection, connection); err != nil {
+		return nil, s.db.readFault(err, "look up what came by a connection")
+	}
+	list := make([]mes.Delivery, len(rows))
+	for i, r := range rows {
+		list[i] = mes.Delivery{Connection: connection, Name: r.Name, Number: r.Number, Content: r.Content}
+	}
+	return mes.NewestDeliveries(list), nil
+}
+
+// PutMessages is the step that keeps the notes of what came by connections.
+func PutMessages(ctx context.Context, t *Tx, b *journal.Batch) error {
+	return t.store.db.writeFault(t.putMessages(ctx, b.Messages), "note what came by a connection")
+}
+
+// putMessages keeps of each name the note with the highest number.
+func (t *Tx) putMessages(ctx context.Context, list []mes.Delivery) error {
+	if len(list) == 0 {
+		return nil
+	}
+	byConnection := map[string][]mes.Delivery{}
+	for _, d := range list {
+		byConnection[d.Connection] = append(byConnection[d.Connection], d)
+	}
+	var arguments [][]any
+	for _, part := range byConnection {
+		for _, d := range mes.NewestDeliveries(part) {
+			arguments = append(arguments, []any{d.Connection, d.Name, d.Number, uuid(d.Content)})
+		}
+	}
+	if err := t.each(ctx, replaceMessage, arguments); err != nil {
+		return err
+	}
+	return t.each(ctx, insertMessage, arguments)
+}
+
+var messageRows = rowsOf("connection NVARCHAR(128)", "name NVARCHAR(80)", "number BIGINT", "content BINARY(16)")
+
+var (
+	messagesOfConnection = portable("SELECT name, number, content FROM connection_delivery WHERE connection = ?")
+	replaceMessage       = statement{
+		sqlite: `UPDATE connection_delivery SET number = ?3, content = ?4
+			WHERE connection = ?1 AND name = ?2 AND number < ?3`,
+		sqlserver: `UPDATE d SET number = j.number, content = j.content
+			FROM ` + messageRows + `
+			JOIN connection_delivery AS d ON d.connection = j.connection AND d.name = j.name
+			WHERE d.number < j.number`,
+	}
+	insertMessage = statement{
+		sqlite: `INSERT INTO connection_delivery (connection, name, number, content) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`,
+		sqlserver: `INSERT INTO connection_delivery (connection, name, number, content)
+			SELECT j.connection, j.name, j.number, j.content FROM ` + messageRows + `
+			WHERE NOT EXISTS (SELECT 1 FROM connection_delivery AS d WHERE d.connection = j.connection AND d.name = j.name)`,
+	}
+)
