@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +37,13 @@ type ledger struct {
 	recent     []delivered
 	// retained is the content of the last message of each topic that has a retained one.
 	retained map[content]content
+	// live is the content of the last message of each other topic, as far as there is
+	// room.
+	live map[content]content
 }
+
+// maxLiveTopics bounds the topics whose last message is remembered in memory.
+const maxLiveTopics = 1 << 14
 
 // delivered is a message that was stored.
 type delivered struct {
@@ -49,7 +56,7 @@ type delivered struct {
 
 // openLedger reads what earlier processes noted.
 func openLedger(ctx context.Context, notes Notes, connection string) (*ledger, error) {
-	l := &ledger{connection: connection, retained: map[content]content{}}
+	l := &ledger{connection: connection, retained: map[content]content{}, live: map[content]content{}}
 	if notes == nil {
 		return l, nil
 	}
@@ -72,10 +79,16 @@ func openLedger(ctx context.Context, notes Notes, connection string) (*ledger, e
 }
 
 // repeatsRetained tells whether a retained message is the last of its topic, which has
-// come already.
+// come already: as a retained one, or live before the topic was known to have one.
 func (l *ledger) repeatsRetained(m *Message) bool {
-	before, known := l.retained[mes.ContentOf([]byte(m.Topic))]
-	return known && before == m.content()
+	topic, c := mes.ContentOf([]byte(m.Topic)), m.content()
+	if before, known := l.retained[topic]; known {
+		return before == c
+	}
+	if before, known := l.live[topic]; known {
+		return before == c
+	}
+	return slices.ContainsFunc(l.recent, func(d delivered) bool { return d.content == c })
 }
 
 // note returns the notes of a message that is about to be stored, and its number. The
@@ -92,6 +105,11 @@ func (l *ledger) note(d *delivery) []mes.Delivery {
 	if _, known := l.retained[topic]; known || d.Retained {
 		l.retained[topic] = c
 		add(retainedPrefix+hex.EncodeToString(topic[:]), c)
+	} else {
+		if len(l.live) >= maxLiveTopics {
+			clear(l.live)
+		}
+		l.live[topic] = c
 	}
 	if d.comesAgain() {
 		add(strconv.FormatInt(l.next%ledgerSize, 10), c)

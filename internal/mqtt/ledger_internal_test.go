@@ -73,6 +73,35 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
+// TestRetainedAfterLive: what came live is no news as the retained message of its topic,
+// in the same process and in the next.
+func TestRetainedAfterLive(t *testing.T) {
+	t.Parallel()
+	message := func(payload string) Message { return Message{Topic: "a", Payload: []byte(payload)} }
+	l, err := openLedger(t.Context(), nil, "plant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, payload := range []string{"1", "2"} {
+		l.note(&delivery{Message: message(payload)})
+	}
+	next, err := openLedger(t.Context(), nil, "plant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := message("2")
+	next.recent = []delivered{{content: two.content()}}
+	for payload, want := range map[string]bool{"1": false, "2": true, "3": false} {
+		m := message(payload)
+		if got := l.repeatsRetained(&m); got != want {
+			t.Errorf("in the same process %s is no news: %t", payload, got)
+		}
+		if got := next.repeatsRetained(&m); got != want {
+			t.Errorf("in the next process %s is no news: %t", payload, got)
+		}
+	}
+}
+
 // TestOverlayOfAnything lets a broker send again what it was not told of, and more. Where
 // all are different, each is known. A new message is taken for one that was stored only
 // where the same content came once before, as the last.

@@ -143,8 +143,21 @@ func (f *Ingester) wait(t testing.TB, holds func() bool) {
 	}
 }
 
-// Decoder makes one record of each message; a payload that begins with
-// "poison" can't be read.
+// ConnectionDeliveries are the notes of what was kept.
+func (f *Ingester) ConnectionDeliveries(_ context.Context, connection string) ([]mes.Delivery, error) {
+	var list []mes.Delivery
+	for _, r := range f.Records() {
+		for _, d := range r.Deliveries {
+			if d.Connection == connection {
+				list = append(list, d)
+			}
+		}
+	}
+	return mes.NewestDeliveries(list), nil
+}
+
+// Decoder makes one record of each message; a payload that begins with "poison" can't be
+// read, and one that begins with "now" has no time of its own.
 type Decoder struct{}
 
 // Decode returns one record.
@@ -152,6 +165,9 @@ func (Decoder) Decode(src ingest.Source, body []byte) []mes.Record {
 	r := mes.Record{
 		SiteID: src.SiteID, MachineID: src.MachineID, DataType: src.DataType,
 		ReceivedAt: src.ReceivedAt, Origin: src.Origin, Payload: body,
+	}
+	if bytes.HasPrefix(body, []byte("now")) {
+		r.TimeOrigin = mes.TimeReceipt
 	}
 	if src.Retained {
 		r.Flags = []mes.Flag{mes.FlagRetained}

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"IdempotencyKeys":        testIdempotencyKeys,
 		"ConnectionDeliveries":   testConnectionDeliveries,
 		"LedgerForgets":          testLedgerForgets,
+		"LongTexts":              testLongTexts,
 		"ParallelOverlap":        testParallelOverlap,
 		"Rollback":               testRollback,
 		"ReadsAfterCommit":       testReadsAfterCommit,
