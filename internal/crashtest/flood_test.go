@@ -223,7 +223,7 @@ func (f *flood) suffer(n faults) {
 func (f *flood) compare(n faults, resent int) {
 	f.t.Helper()
 	times := map[int]int{}
-	total := 0
+	var total int
 	for deadline := time.Now().Add(floodPatience); ; time.Sleep(time.Second) {
 		found, err := list[storedRecord](f.driver, "/data", url.Values{"source": {"mqtt"}, "order": {"asc"}})
 		if err != nil {

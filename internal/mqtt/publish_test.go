@@ -23,7 +23,6 @@ type receiving struct {
 	mochi.HookBase
 	held chan struct{}
 	got  chan packets.Packet
-	ids  atomic.Int64
 }
 
 func newReceiving() *receiving { return &receiving{got: make(chan packets.Packet, 64)} }
