@@ -40,6 +40,8 @@ type database interface {
 	// sent is a text whose characters may be any as it is kept, and meant is what that
 	// stands for.
 	sent(text string) string
+	// sentLong is the same of a text of any length.
+	sentLong(text string) driver.Value
 	meant(kept string) string
 	// asKey is a text as it is kept where no two rows have the same, and ofKey is what
 	// that stands for.

@@ -192,7 +192,7 @@ func (t *Tx) writeLatest(ctx context.Context, touched []*latestEntry) error {
 			r.Value, r.Unit = strings.Clone(r.Value), strings.Clone(r.Unit)
 			r.Door, r.StartTimeOrigin = mes.Door(strings.Clone(string(r.Door))), mes.TimeOrigin(strings.Clone(string(r.StartTimeOrigin)))
 			err := exec(named([]any{
-				r.SiteID, r.MachineID, asKey(r.Signal), int64(r.Kind), sent(r.Value), sent(r.Unit), int64(r.StatusCode), string(r.Door), at(r.ReceivedAt.Time),
+				r.SiteID, r.MachineID, asKey(r.Signal), int64(r.Kind), t.store.db.sentLong(r.Value), sent(r.Unit), int64(r.StatusCode), string(r.Door), at(r.ReceivedAt.Time),
 				at(r.HeadTime.Time), optional(r.HeadSequence), r.HeadID[:], r.HeadSnapshot,
 				at(r.StartTime.Time), optional(r.StartSequence), r.StartID[:], string(r.StartTimeOrigin),
 				at(r.FloorTime.Time), optional(r.FloorSequence), r.FloorID.bytes(),

@@ -47,28 +47,22 @@ func (t *Tx) putMessages(ctx context.Context, list []mes.Delivery) error {
 			arguments = append(arguments, []any{d.Connection, d.Name, d.Number, uuid(d.Content)})
 		}
 	}
-	if err := t.each(ctx, replaceMessage, arguments); err != nil {
-		return err
-	}
-	return t.each(ctx, insertMessage, arguments)
+	return t.each(ctx, putMessage, arguments)
 }
 
 var messageRows = rowsOf("connection NVARCHAR(128)", "name NVARCHAR(80)", "number BIGINT", "content BINARY(16)")
 
 var (
 	messagesOfConnection = portable("SELECT name, number, content FROM connection_delivery WHERE connection = ?")
-	replaceMessage       = statement{
-		sqlite: `UPDATE connection_delivery SET number = ?3, content = ?4
-			WHERE connection = ?1 AND name = ?2 AND number < ?3`,
+	putMessage           = statement{
+		sqlite: `INSERT INTO connection_delivery (connection, name, number, content) VALUES (?, ?, ?, ?)
+			ON CONFLICT (connection, name) DO UPDATE SET number = excluded.number, content = excluded.content
+			WHERE excluded.number > connection_delivery.number`,
 		sqlserver: `UPDATE d SET number = j.number, content = j.content
 			FROM ` + messageRows + `
 			JOIN connection_delivery AS d ON d.connection = j.connection AND d.name = j.name
-			WHERE d.number < j.number`,
-	}
-	insertMessage = statement{
-		sqlite: `INSERT INTO connection_delivery (connection, name, number, content) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO NOTHING`,
-		sqlserver: `INSERT INTO connection_delivery (connection, name, number, content)
+			WHERE d.number < j.number;
+			INSERT INTO connection_delivery (connection, name, number, content)
 			SELECT j.connection, j.name, j.number, j.content FROM ` + messageRows + `
 			WHERE NOT EXISTS (SELECT 1 FROM connection_delivery AS d WHERE d.connection = j.connection AND d.name = j.name)`,
 	}

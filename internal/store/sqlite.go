@@ -135,6 +135,8 @@ func (db *sqliteDB) at(t time.Time) driver.Value { return timestamp{t}.micros() 
 
 func (db *sqliteDB) sent(text string) string { return text }
 
+func (db *sqliteDB) sentLong(text string) driver.Value { return text }
+
 func (db *sqliteDB) meant(kept string) string { return kept }
 
 func (db *sqliteDB) asKey(text string) string { return text }

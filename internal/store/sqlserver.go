@@ -275,6 +275,8 @@ var (
 
 func (db *sqlServerDB) sent(text string) string { return withoutNUL.Replace(text) }
 
+func (db *sqlServerDB) sentLong(text string) driver.Value { return maxText(db.sent(text)) }
+
 func (db *sqlServerDB) meant(kept string) string { return withNUL.Replace(kept) }
 
 // To SQL Server a text is equal to the same with spaces after it, whatever the

@@ -87,7 +87,7 @@ func arrivingRow(a *arrivalRow) ([]any, error) {
 	}
 	row := []any{
 		a.unit, timestamp{r.Time}, given, sequence, uuid(r.ID), string(r.DataType), string(r.TimeOrigin), timestamp{datable(r.ServerTime)},
-		timestamp{r.ReceivedAt}, string(r.Status), int64(r.StatusCode), nil, r.Snapshot, nil, a.origin, text, nil,
+		timestamp{r.ReceivedAt}, string(r.Status), int64(r.StatusCode), nil, r.Snapshot, nil, a.origin, maxText(text.(string)), nil,
 	}
 	if r.MessageID != "" {
 		row[11] = withoutNUL.Replace(r.MessageID)
@@ -98,7 +98,7 @@ func arrivingRow(a *arrivalRow) ([]any, error) {
 		}
 	}
 	if r.Payload != nil {
-		row[16] = string(r.Payload)
+		row[16] = maxText(r.Payload)
 	}
 	return row, nil
 }

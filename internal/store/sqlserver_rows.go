@@ -14,11 +14,12 @@ import (
 )
 
 // Statements take many rows in one round trip, as an array of arrays that OPENJSON
-// reads. JSON has no bytes, and servers differ in how they read escapes in a text, so
-// that neither is left to it:
+// reads. JSON has no bytes, and servers differ in how they read escapes in a text and
+// long ones, so that none of it is left to it:
 //   - 16 bytes are the text of a UNIQUEIDENTIFIER, which T-SQL casts to them;
 //   - characters that JSON would escape are sent as others, of a block of Unicode's
-//     private use that occurs in none of the texts, and TRANSLATE turns them back.
+//     private use that occurs in none of the texts, and TRANSLATE turns them back;
+//   - long texts stand in an array of their own, and in the row is their place there.
 // The statement has @p1 for the rows, @p2 for the characters sent and @p3 for those
 // that are meant.
 
@@ -32,6 +33,11 @@ func rowsOf(columns ...string) string {
 		name, kind, _ := strings.Cut(c, " ")
 		quoted := "[" + name + "]"
 		switch {
+		case kind == "NVARCHAR(MAX)":
+			outer = append(outer, "TRANSLATE(CASE WHEN LEFT(raw."+quoted+", 1) COLLATE "+collation+" = N'"+string(placeMark)+"'"+
+				" THEN (SELECT TOP (1) long.value FROM OPENJSON(@p1, '$.long') AS long"+
+				" WHERE long.[key] COLLATE "+collation+" = SUBSTRING(raw."+quoted+", 2, 10) COLLATE "+collation+") COLLATE "+collation+
+				" ELSE raw."+quoted+" COLLATE "+collation+" END, @p2, @p3) AS "+quoted)
 		case strings.HasPrefix(kind, "NVARCHAR"):
 			outer = append(outer, "TRANSLATE(raw."+quoted+" COLLATE "+collation+", @p2, @p3) AS "+quoted)
 		case kind == "BINARY(16)":
@@ -42,8 +48,22 @@ func rowsOf(columns ...string) string {
 		}
 		inner = append(inner, quoted+" "+kind+" '$["+strconv.Itoa(i)+"]'")
 	}
-	return "(SELECT " + strings.Join(outer, ", ") + " FROM OPENJSON(@p1) WITH (" + strings.Join(inner, ", ") + ") AS raw) AS j"
+	return "(SELECT " + strings.Join(outer, ", ") + " FROM OPENJSON(@p1, '$.rows') WITH (" + strings.Join(inner, ", ") + ") AS raw) AS j"
 }
+
+// maxText is a text for a column of type NVARCHAR(MAX): one that is longer than servers
+// read from a row for certain stands by itself.
+type maxText string
+
+// Value implements driver.Valuer.
+func (t maxText) Value() (driver.Value, error) { return string(t), nil }
+
+// maxInRow is the longest text in a row, in bytes; 4,000 characters are certain.
+const maxInRow = 3900
+
+// placeMark begins the place of a text that stands by itself. It is of Unicode's private
+// use, and no substitute.
+const placeMark = '\uf8f5'
 
 // argumentsOfRows is how many sentRows returns.
 const argumentsOfRows = 3
@@ -51,17 +71,18 @@ const argumentsOfRows = 3
 // sentRows are the arguments of a statement that takes rows.
 func sentRows(rows [][]any) ([]any, error) {
 	for base := privateUse; base < endOfPrivateUse; base += blockOfPrivateUse {
-		b, clean, err := encodeRows(rows, base)
-		if err != nil {
+		e := rowEncoder{base: base, clean: true}
+		if err := e.encode(rows); err != nil {
 			return nil, err
 		}
-		if clean {
-			return []any{mssql.NVarCharMax(b), substitutes(base), substituted}, nil
+		if e.clean {
+			return []any{mssql.NVarCharMax(e.b), substitutes(base), substituted}, nil
 		}
 	}
 	// Somebody sent every one of them.
-	b, _, err := encodeRows(rows, 0)
-	return []any{mssql.NVarCharMax(b), " ", " "}, err
+	var e rowEncoder
+	err := e.encode(rows)
+	return []any{mssql.NVarCharMax(e.b), " ", " "}, err
 }
 
 // The blocks of private use that may stand for what JSON escapes.
@@ -89,88 +110,113 @@ func substitutes(base rune) string {
 	return strings.Map(func(c rune) rune { return base + c }, substituted)
 }
 
-// encodeRows writes the rows with the characters of a block, or with JSON's escapes if
-// base is 0. It is not clean if a text has one of the block.
-func encodeRows(rows [][]any, base rune) (b []byte, clean bool, err error) {
-	clean = true
-	b = append(b, '[')
-	for i, row := range rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '[')
-		for j, value := range row {
-			if j > 0 {
-				b = append(b, ',')
-			}
-			var ok bool
-			if b, ok, err = appendValue(b, value, base); err != nil {
-				return nil, false, err
-			}
-			clean = clean && ok
-		}
-		b = append(b, ']')
-	}
-	return append(b, ']'), clean, nil
+// rowEncoder writes rows with the characters of a block, or with JSON's escapes if base
+// is 0. It is not clean once a text had one of the block.
+type rowEncoder struct {
+	base  rune
+	clean bool
+	b     []byte
+	// long are the texts that stand by themselves.
+	long []string
 }
 
-func appendValue(b []byte, value any, base rune) (_ []byte, clean bool, err error) {
+func (e *rowEncoder) encode(rows [][]any) error {
+	e.b = append(e.b, `{"rows":[`...)
+	for i, row := range rows {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.b = append(e.b, '[')
+		for j, value := range row {
+			if j > 0 {
+				e.b = append(e.b, ',')
+			}
+			if err := e.value(value); err != nil {
+				return err
+			}
+		}
+		e.b = append(e.b, ']')
+	}
+	e.b = append(e.b, `],"long":[`...)
+	for i, text := range e.long {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.text(text)
+	}
+	e.b = append(e.b, "]}"...)
+	return nil
+}
+
+func (e *rowEncoder) value(value any) error {
 	switch v := value.(type) {
 	case nil:
-		return append(b, "null"...), true, nil
+		e.b = append(e.b, "null"...)
 	case int64:
-		return strconv.AppendInt(b, v, 10), true, nil
+		e.b = strconv.AppendInt(e.b, v, 10)
 	case int:
-		return strconv.AppendInt(b, int64(v), 10), true, nil
+		e.b = strconv.AppendInt(e.b, int64(v), 10)
 	case bool:
-		return strconv.AppendBool(b, v), true, nil
+		e.b = strconv.AppendBool(e.b, v)
 	case string:
-		b, clean = appendSubstituted(b, v, base)
-		return b, clean, nil
+		e.text(v)
+	case maxText:
+		e.maxText(string(v))
 	case []byte:
 		if len(v) != len(uuid{}) {
-			return nil, false, fmt.Errorf("a row holds %d bytes", len(v))
+			return fmt.Errorf("a row holds %d bytes", len(v))
 		}
-		return appendGUID(b, v), true, nil
+		e.b = appendGUID(e.b, v)
 	case uuid:
 		if mes.ID(v).IsZero() {
-			return append(b, "null"...), true, nil
+			return e.value(nil)
 		}
-		return appendGUID(b, v[:]), true, nil
+		e.b = appendGUID(e.b, v[:])
 	case timestamp:
 		if v.IsZero() {
-			return append(b, "null"...), true, nil
+			return e.value(nil)
 		}
-		return v.UTC().AppendFormat(b, `"`+dateTimeInJSON+`"`), true, nil
+		e.b = v.UTC().AppendFormat(e.b, `"`+dateTimeInJSON+`"`)
 	case driver.Valuer:
 		inner, err := v.Value()
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		return appendValue(b, inner, base)
+		return e.value(inner)
 	default:
-		return nil, false, fmt.Errorf("a row holds a %T", v)
+		return fmt.Errorf("a row holds a %T", v)
 	}
+	return nil
 }
 
 const dateTimeInJSON = "2006-01-02T15:04:05.000000"
 
-func appendSubstituted(b []byte, text string, base rune) (_ []byte, clean bool) {
-	if base == 0 {
-		return mes.String(text).AppendJSON(b), true
+func (e *rowEncoder) maxText(text string) {
+	if len(text) <= maxInRow && !strings.HasPrefix(text, string(placeMark)) {
+		e.text(text)
+		return
 	}
-	clean = true
-	b = append(b, '"')
+	e.b = append(append(e.b, '"'), string(placeMark)...)
+	e.b = append(strconv.AppendInt(e.b, int64(len(e.long)), 10), '"')
+	e.long = append(e.long, text)
+}
+
+func (e *rowEncoder) text(text string) {
+	if e.base == 0 {
+		e.b = mes.String(text).AppendJSON(e.b)
+		return
+	}
+	e.b = append(e.b, '"')
 	for _, c := range text {
 		switch {
 		case c < blockOfPrivateUse && isEscaped(c):
-			b = utf8.AppendRune(b, base+c)
+			e.b = utf8.AppendRune(e.b, e.base+c)
 		default:
-			clean = clean && (c < base || c >= base+blockOfPrivateUse)
-			b = utf8.AppendRune(b, c)
+			e.clean = e.clean && (c < e.base || c >= e.base+blockOfPrivateUse)
+			e.b = utf8.AppendRune(e.b, c)
 		}
 	}
-	return append(b, '"'), clean
+	e.b = append(e.b, '"')
 }
 
 // appendGUID writes 16 bytes as the text of a UNIQUEIDENTIFIER, of which the first three
