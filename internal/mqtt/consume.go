@@ -120,13 +120,17 @@ func countQuarantined(receipts []mes.Receipt) int64 {
 	return n
 }
 
-// newBackOff starts at half a second and doubles up to longest, each step
-// varied by half so that clients don't come back in step.
+// variation is by how much of itself a pause is longer or shorter.
+const variation = 0.5
+
+// newBackOff starts at half a second and doubles, each step varied by half so that
+// clients don't come back in step; none is longer than longest.
 func newBackOff(longest time.Duration) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval = min(500*time.Millisecond, longest)
+	b.RandomizationFactor = variation
+	b.MaxInterval = time.Duration(float64(longest) / (1 + variation))
+	b.InitialInterval = min(500*time.Millisecond, b.MaxInterval)
 	b.Multiplier = 2
-	b.MaxInterval = longest
 	b.Reset()
 	return b
 }

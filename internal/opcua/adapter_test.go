@@ -308,3 +308,19 @@ func TestNewNamesEveryFault(t *testing.T) {
 		t.Errorf("got %v, want an invalid configuration with endpoint and machines named", err)
 	}
 }
+
+// TestPausesHaveALongest: what varies a pause makes none longer than the longest.
+func TestPausesHaveALongest(t *testing.T) {
+	t.Parallel()
+	for _, longest := range []time.Duration{20 * time.Millisecond, 3 * time.Second} {
+		timing := timing{backOffFirst: 500 * time.Millisecond, backOffMax: longest}
+		pause := timing.newBackOff()
+		var most time.Duration
+		for range 1000 {
+			most = max(most, pause.NextBackOff())
+		}
+		if most > longest || most < longest*9/10 {
+			t.Errorf("the longest pause is %v, not %v", most, longest)
+		}
+	}
+}

@@ -208,10 +208,7 @@ func (s *session) judge(n *node, dv *ua.DataValue) {
 // putAside marks the node bad until its next try.
 func (s *session) putAside(n *node, fault string) {
 	if n.wait == nil {
-		n.wait = backoff.NewExponentialBackOff()
-		n.wait.InitialInterval, n.wait.MaxInterval = s.a.timing.nodeFirst, s.a.timing.nodeMax
-		n.wait.Multiplier = 2
-		n.wait.Reset()
+		n.wait = growing(s.a.timing.nodeFirst, s.a.timing.nodeMax, 2)
 		s.a.deps.Logger.Warn("opcua: node is bad, will be retried", "node_id", n.nodeID, "fault", fault)
 	}
 	n.fault = fault

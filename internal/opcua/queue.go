@@ -144,12 +144,21 @@ func defaultTiming() timing {
 	}
 }
 
+// variation is by how much of itself a pause is longer or shorter.
+const variation = 0.3
+
 // newBackOff grows the pause with jitter, so that several gateways do not
 // return to a restarted server at the same moment.
 func (t timing) newBackOff() *backoff.ExponentialBackOff {
+	return growing(t.backOffFirst, t.backOffMax, 1.7)
+}
+
+// growing returns pauses from about first on, of which none is longer than longest.
+func growing(first, longest time.Duration, multiplier float64) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = t.backOffFirst, t.backOffMax
-	b.Multiplier, b.RandomizationFactor = 1.7, 0.3
+	b.MaxInterval = time.Duration(float64(longest) / (1 + variation))
+	b.InitialInterval = min(first, b.MaxInterval)
+	b.Multiplier, b.RandomizationFactor = multiplier, variation
 	b.Reset()
 	return b
 }
