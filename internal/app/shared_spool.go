@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"plantgate/internal/apply"
+	"plantgate/internal/durable"
 	"plantgate/internal/ingest"
 	"plantgate/internal/journal"
 	"plantgate/internal/mes"
@@ -57,7 +57,7 @@ const knownSuffix = ".known.json"
 func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.Store], o SpoolOptions) (*Spooled, error) {
 	o.setDefaults()
 	logger := o.Logger
-	if err := os.MkdirAll(filepath.Dir(o.Folder), 0o700); err != nil {
+	if err := durable.CreateFolder(filepath.Dir(o.Folder)); err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
 	log, err := wal.Open(o.Folder, wal.Options{MaxSize: o.MaxLogBytes + largestCommit, FS: o.FS})
@@ -69,7 +69,7 @@ func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	known, err := spool.OpenKnown(filepath.Clean(o.Folder) + knownSuffix)
+	known, err := spool.OpenKnown(filepath.Clean(o.Folder)+knownSuffix, logger)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -9,12 +9,12 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"plantgate/internal/durable"
 	"plantgate/internal/journal"
 	"plantgate/internal/lease"
 	"plantgate/internal/mes"
@@ -53,8 +53,9 @@ type knownLeases struct {
 	Away bool          `json:"away"`
 }
 
-// OpenKnown reads the file; one that is not there yet is empty.
-func OpenKnown(path string) (*Known, error) {
+// OpenKnown reads the file; one that is not there yet is empty. One that can't be
+// understood is put aside: all of it is known anew while the database is there.
+func OpenKnown(path string, log *slog.Logger) (*Known, error) {
 	k := &Known{
 		path: path, keys: map[string]mes.APIKey{}, units: map[[2]string]bool{}, leases: map[string]knownLeases{},
 		hurry: make(chan struct{}, 1),
@@ -68,7 +69,7 @@ func OpenKnown(path string) (*Known, error) {
 	}
 	var f knownFile
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("read what was known from %s: %w (it may be removed: it is made anew while the database is there)", path, err)
+		return k, putAside(path, err, log)
 	}
 	for _, key := range f.Keys {
 		k.keys[key.Prefix] = key
@@ -79,6 +80,18 @@ func OpenKnown(path string) (*Known, error) {
 	maps.Copy(k.leases, f.Leases)
 	k.drained = f.Drained
 	return k, nil
+}
+
+// putAside renames a damaged file, for somebody to look at.
+func putAside(path string, damage error, log *slog.Logger) error {
+	aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000Z")
+	if err := durable.Rename(path, aside); err != nil {
+		return fmt.Errorf("put a damaged file aside: %w", err)
+	}
+	log.Warn("what was known without the database is damaged and put aside: until the database is there no API key "+
+		"and no equipment is known, leases are taken anew, and what the log still holds is brought to the database once more",
+		slog.String("file", aside), slog.Any("error", damage))
+	return nil
 }
 
 func (k *Known) equipment(siteID, id string) bool {
@@ -170,7 +183,7 @@ func (k *Known) Write() error {
 	k.mu.Unlock()
 	raw, err := json.Marshal(f)
 	if err == nil {
-		err = replaceFile(k.path, raw)
+		err = durable.ReplaceFile(k.path, raw, 0o600)
 	}
 	if err != nil {
 		k.mu.Lock()
@@ -178,23 +191,6 @@ func (k *Known) Write() error {
 		k.mu.Unlock()
 	}
 	return err
-}
-
-// replaceFile writes a file as a whole or not at all, for its owner only.
-func replaceFile(path string, raw []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 func (k *Known) key(prefix string) (mes.APIKey, bool) {

@@ -1,13 +1,18 @@
 package spool_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/spool"
 )
@@ -19,7 +24,7 @@ var errAway = mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "the database can'
 func TestKnownWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "known.json")
-	known, err := spool.OpenKnown(path)
+	known, err := spool.OpenKnown(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +39,7 @@ func TestKnownWithoutTheDatabase(t *testing.T) {
 	if err := known.Write(); err != nil {
 		t.Fatal(err)
 	}
-	if known, err = spool.OpenKnown(path); err != nil {
+	if known, err = spool.OpenKnown(path, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	db.err = errAway
@@ -57,7 +62,7 @@ func TestKnownWithoutTheDatabase(t *testing.T) {
 // something of a key goes on with what was known once another finds that it is away.
 func TestALookUpEndsWhenTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
-	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"))
+	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,4 +131,49 @@ func (k *keyed) KnowsEquipment(_ context.Context, _, id string) (bool, error) {
 		return false, errAway
 	}
 	return id == "m", k.err
+}
+
+// TestADamagedFileIsPutAside: what was known is known anew; a file that can't be
+// understood keeps no server from starting, and is kept.
+func TestADamagedFileIsPutAside(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{"empty": "", "cut": `{"keys": [{"ID"`, "zeros": "\x00\x00\x00\x00", "of another kind": `{"keys": 3}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "known.json")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			known, err := spool.OpenKnown(path, slog.New(slog.NewTextHandler(&said, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if list, away := known.Leases("connection"); len(list) != 0 || away {
+				t.Errorf("it knows the leases %v, %t", list, away)
+			}
+			for _, word := range []string{"level=WARN", "API key", "leases", ".damaged-"} {
+				if !strings.Contains(said.String(), word) {
+					t.Errorf("%q is not in %s", word, said.String())
+				}
+			}
+			aside, err := filepath.Glob(path + ".damaged-*")
+			if err != nil || len(aside) != 1 {
+				t.Fatal(aside, err)
+			}
+			if kept, err := os.ReadFile(aside[0]); string(kept) != content || err != nil {
+				t.Errorf("kept is %q, %v", kept, err)
+			}
+			known.KeepLeases("connection", []lease.Lease{{Name: "connection/x", Owner: "a", Epoch: 3}}, false)
+			if err := known.Write(); err != nil {
+				t.Fatal(err)
+			}
+			if known, err = spool.OpenKnown(path, slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+			if list, _ := known.Leases("connection"); len(list) != 1 {
+				t.Errorf("afterwards it knows the leases %v", list)
+			}
+		})
+	}
 }

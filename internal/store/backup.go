@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"plantgate/internal/durable"
 	"plantgate/internal/mes"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 func (db *sqliteDB) copyTo(ctx context.Context, path string) error {

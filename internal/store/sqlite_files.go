@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"plantgate/internal/durable"
 )
 
 // createFile makes the database file, for its owner only, and the folder it
@@ -11,7 +13,7 @@ import (
 // a commit is not durable in a folder that is not.
 func createFile(path string) error {
 	folder := filepath.Dir(path)
-	if err := createFolder(folder); err != nil {
+	if err := durable.CreateFolder(folder); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -21,7 +23,7 @@ func createFile(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close(), syncFolder(folder))
+	return errors.Join(f.Sync(), f.Close(), durable.SyncFolder(folder))
 }
 
 // checkFile makes sure that what was committed can be found again: a process
@@ -39,35 +41,3 @@ func (db *sqliteDB) checkFile() error {
 }
 
 var errReplaced = errors.New("the file of the database was removed or replaced while it was in use")
-
-func createFolder(folder string) error {
-	if _, err := os.Stat(folder); err == nil {
-		return nil
-	}
-	parent := filepath.Dir(folder)
-	if parent != folder {
-		if err := createFolder(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return syncFolder(parent)
-}
-
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(ignoreUnsupported(d.Sync()), d.Close())
-}
-
-// ignoreUnsupported passes over systems that can't sync a folder.
-func ignoreUnsupported(err error) error {
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrInvalid) {
-		return nil
-	}
-	return err
-}

@@ -2,10 +2,10 @@ package wal
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"plantgate/internal/durable"
 )
 
 // FS is what the log needs of a file system. Paths are as package filepath makes
@@ -45,46 +45,9 @@ type system struct{}
 
 type systemFile struct{ *os.File }
 
-func (system) CreateFolder(path string) error {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	return createFolder(path)
-}
+func (system) CreateFolder(path string) error { return durable.CreateFolder(path) }
 
-func createFolder(path string) error {
-	info, err := os.Stat(path)
-	if err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("%s is not a folder", path)
-		}
-		return nil
-	}
-	parent := filepath.Dir(path)
-	if parent != path {
-		if err := createFolder(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return system{}.SyncFolder(parent)
-}
-
-func (system) SyncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	// Some systems can't sync a folder.
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrInvalid) {
-		err = nil
-	}
-	return errors.Join(err, d.Close())
-}
+func (system) SyncFolder(path string) error { return durable.SyncFolder(path) }
 
 func (system) List(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
