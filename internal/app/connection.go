@@ -117,6 +117,9 @@ func (c *ownedConnection) Status() mes.AdapterStatus {
 	s.Detail = "no server has the connection yet"
 	if owner := c.keeper.Owner(connectionName(c.door, c.name)); owner != "" {
 		s.Detail = "the server " + owner + " has the connection"
+		if owner == c.keeper.Server() {
+			s.Detail = "another process by the name of this server has the connection, or this server had it before it was started"
+		}
 	}
 	return s
 }

@@ -28,3 +28,7 @@ var ConnectionName = connectionName
 func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.Ingester, open func(ingest.Ingester) (Adapter, error)) Adapter {
 	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open, log: slog.New(slog.DiscardHandler), since: time.Now()}
 }
+
+// KeepConnectionsBy puts another keeper in the place of the one that says which
+// connections a server has, before it runs.
+func (s *Shared) KeepConnectionsBy(k *lease.Keeper) { s.floor = k }

@@ -113,6 +113,9 @@ func NewShared(ctx context.Context, s *store.Store, o SharedOptions) (*Shared, e
 
 func (s *Shared) openSpool(ctx context.Context, o SpoolOptions) (err error) {
 	if o.Folder != "" {
+		// What comes by a right that is not proven can't be committed yet, but is judged
+		// when it is drained.
+		o.Hold = func() bool { return !s.floor.Proven() }
 		s.spool, err = OpenSpool(ctx, s, s.Drain(), o)
 	}
 	return err

@@ -30,7 +30,10 @@ type SpoolOptions struct {
 	// DedupeWindow is how long message ids count.
 	DedupeWindow time.Duration
 	Every        time.Duration
-	Logger       *slog.Logger
+	// Hold tells whether what comes in is to be kept in the log although the database is
+	// there; nil means never.
+	Hold   func() bool
+	Logger *slog.Logger
 }
 
 func (o *SpoolOptions) setDefaults() {
@@ -87,7 +90,7 @@ func OpenSpool(ctx context.Context, db spool.Database, drain apply.Store[*store.
 	}
 	steps := []apply.Step[*store.Store]{{Name: "records", Apply: store.PutSpooled(window)}}
 	return &Spooled{
-		Spool: spool.New(db, j, spool.Options{Every: o.Every, Known: known, Logger: logger}),
+		Spool: spool.New(db, j, spool.Options{Every: o.Every, Known: known, Hold: o.Hold, Logger: logger}),
 		known: known, log: log, logger: logger,
 		// Everything that is in the database is given back at once: it is not to be
 		// brought there again after the next start.

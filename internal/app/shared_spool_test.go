@@ -287,3 +287,41 @@ func TestAKeyIsAnsweredOnceAcrossAnOutage(t *testing.T) {
 }
 
 var day = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+
+// TestWhatCameLastIsKnownWhenTheDatabaseIsBack: a connection that is opened again just
+// after an outage gets all that is noted of it, whoever finds first that it is over.
+func TestWhatCameLastIsKnownWhenTheDatabaseIsBack(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	own, err := store.Open(t.Context(), "sqlite:"+filepath.Join(folder, "plant.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &cutOff{Shared: apptest.OpenShared(t, own, app.SharedOptions{}).Shared}
+	s, err := app.OpenSpool(t.Context(), db, db, app.SpoolOptions{Folder: filepath.Join(folder, "log.d")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() // which nobody runs: nobody looks
+	note := mes.Delivery{Connection: "line", Name: "1", Number: 1, Content: [16]byte{1}}
+	if err := db.Update(t.Context(), func(tx ingest.Tx) error { return tx.AppendDeliveries(t.Context(), []mes.Delivery{note}) }); err != nil {
+		t.Fatal(err)
+	}
+	known := func() int {
+		t.Helper()
+		list, err := s.ConnectionDeliveries(t.Context(), "line")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	db.away.Store(true)
+	storetest.Append(t, s, storetest.NewRecord("s", "m", day))
+	if n := known(); n != 0 || s.AwaySince().IsZero() {
+		t.Errorf("%d notes, away since %v", n, s.AwaySince())
+	}
+	db.away.Store(false)
+	if n := known(); n != 1 {
+		t.Errorf("%d notes once the database is back", n)
+	}
+}

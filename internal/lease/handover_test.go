@@ -2,7 +2,10 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -80,27 +83,207 @@ func TestARestartGoesOn(t *testing.T) {
 	opts.Memory = left
 	k, end = run(away, opts)
 	has(k, map[string]int64{"x": 1, "y": 1})
+	if k.Proven() {
+		t.Error("what the database was not asked about is proven")
+	}
 	away.mu.Lock()
 	away.cut = nil
 	away.mu.Unlock()
+	has(k, map[string]int64{"x": 2, "y": 2})
 	time.Sleep(3 * every)
-	has(k, map[string]int64{"x": 1, "y": 1})
+	has(k, map[string]int64{"x": 2, "y": 2})
+	if !k.Proven() {
+		t.Error("what the database has confirmed is not proven")
+	}
+	list, _ = left.Leases("test")
 	end()
 	if list, _ := left.Leases("test"); len(list) != 0 {
 		t.Errorf("after a stop that gave everything back it remembers %v", list)
 	}
 
-	left.KeepLeases("test", []lease.Lease{{Name: "test/x", Owner: "a", Epoch: 1}, {Name: "test/y", Owner: "a", Epoch: 1}}, false)
-	if _, taken, err := db.ClaimLease(t.Context(), "test/x", "b", 1, time.Hour); !taken || err != nil {
-		t.Fatal(taken, err)
+	for _, l := range list { // as if it had not given anything back
+		owner := "a"
+		if l.Name == "test/x" {
+			owner = "b"
+		}
+		now, taken, err := db.ClaimLease(t.Context(), l.Name, owner, l.Epoch, time.Hour)
+		if !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		left.list = append(left.list, lease.Lease{Name: l.Name, Owner: "a", Epoch: now.Epoch})
 	}
-	opts.Memory = left
 	k, end = run(db, opts)
-	has(k, map[string]int64{"y": 2})
+	has(k, map[string]int64{"y": 4})
 	if k.Owner("x") != "b" || k.Owner("y") != "a" {
 		t.Errorf("x is %q's and y %q's", k.Owner("x"), k.Owner("y"))
 	}
 	end()
+}
+
+// TestOneOfTwoByOneNameGoesOn: of two processes of one name that remember the same (a
+// virtual machine was copied with its disk) each lease is one's; the other can prove
+// nothing by it.
+func TestOneOfTwoByOneNameGoesOn(t *testing.T) {
+	t.Parallel()
+	prove := func(db *store.Store, l lease.Lease) error {
+		_, err := db.Follow(context.WithoutCancel(t.Context()), nil, []lease.Lease{l}, 1, func(*store.Tx, *journal.Batch) error { return nil })
+		return err
+	}
+	for name, outage := range map[string]bool{"the database is there": false, "the database is away at the start": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := openStore(t)
+			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+			var running sync.WaitGroup
+			defer func() { cancel(); running.Wait(); _ = db.Close() }()
+			names := []string{"v", "w", "x", "y", "z"}
+			var list []lease.Lease
+			for _, name := range names {
+				l, taken, err := db.ClaimLease(ctx, "test/"+name, "a", 0, time.Hour)
+				if !taken || err != nil {
+					t.Fatal(taken, err)
+				}
+				list = append(list, l)
+			}
+			before := list
+			var mu sync.Mutex
+			using := map[lease.Lease]int{}
+			start := func(link *link, list []lease.Lease) *lease.Keeper {
+				k := lease.New(link, "test", "a", names, lease.Options{Keep: time.Hour, Every: every, Memory: &memory{list: list, away: outage}})
+				running.Go(func() { k.Run(ctx) })
+				for _, name := range names {
+					running.Go(func() {
+						_ = k.While(ctx, name, func(working context.Context, l lease.Lease) error {
+							mu.Lock()
+							using[l]++
+							mu.Unlock()
+							<-working.Done()
+							mu.Lock()
+							defer mu.Unlock()
+							using[l]--
+							return nil
+						})
+					})
+				}
+				return k
+			}
+			links := []*link{{Store: db}, {Store: db}}
+			var keepers []*lease.Keeper
+			holds := func(n int) bool {
+				all := 0
+				for _, k := range keepers {
+					held, _ := k.Held()
+					all += len(held)
+				}
+				return all == n
+			}
+			if outage {
+				for _, l := range links {
+					l.cut = mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away")
+				}
+			}
+			for i, l := range links {
+				keepers = append(keepers, start(l, list))
+				if outage {
+					continue
+				}
+				eventually(t, "one that starts has all", func() bool { held, _ := keepers[i].Held(); return len(held) == len(names) })
+				held, _ := keepers[i].Held()
+				list = slices.Collect(maps.Values(held)) // which is copied
+			}
+			if outage {
+				eventually(t, "each goes on with all", func() bool { return holds(2 * len(names)) })
+				for _, l := range links {
+					l.mu.Lock()
+					l.cut = nil
+					l.mu.Unlock()
+				}
+			}
+			eventually(t, "each lease is one's", func() bool { return holds(len(names)) && keepers[0].Proven() && keepers[1].Proven() })
+			time.Sleep(4 * every)
+			if !holds(len(names)) {
+				t.Error("later it is not any more")
+			}
+			for _, l := range before {
+				if err := prove(db, l); !errors.Is(err, mes.ErrLeaseLost) {
+					t.Errorf("%s is proven by what both remember: %v", l.Name, err)
+				}
+			}
+			for _, k := range keepers {
+				held, _ := k.Held()
+				for _, l := range held {
+					if err := prove(db, l); err != nil {
+						t.Errorf("%s is not proven by its owner: %v", l.Name, err)
+					}
+				}
+			}
+			if held, _ := keepers[0].Held(); !outage && len(held) != 0 {
+				t.Errorf("the first still has %v", held)
+			} else if owner := keepers[0].Owner("x"); !outage && owner != "a" {
+				t.Errorf("to the first x is %q's", owner)
+			}
+			eventually(t, "nobody uses a lease by what both remember", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				n := 0
+				for l, users := range using {
+					if users > 0 && slices.Contains(before, l) {
+						return false
+					}
+					n += users
+				}
+				return n == len(names)
+			})
+		})
+	}
+}
+
+// TestAProofWaitsForTheUser: a lease that is not proven gets its new epoch when what
+// comes by the old one has ended, and nobody else takes it meanwhile.
+func TestAProofWaitsForTheUser(t *testing.T) {
+	t.Parallel()
+	db := openStore(t)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	defer func() { cancel(); running.Wait(); _ = db.Close() }()
+	const keep = 10 * every
+	before, taken, err := db.ClaimLease(ctx, "test/x", "a", 0, keep)
+	if !taken || err != nil {
+		t.Fatal(taken, err)
+	}
+	away := &link{Store: db, cut: mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "away")}
+	k := lease.New(away, "test", "a", []string{"x"}, lease.Options{Keep: keep, Every: every, Memory: &memory{list: []lease.Lease{before}, away: true}})
+	running.Go(func() { k.Run(ctx) })
+	used, told, finish := make(chan lease.Lease, 2), make(chan struct{}, 2), make(chan struct{})
+	running.Go(func() {
+		_ = k.While(ctx, "x", func(working context.Context, l lease.Lease) error {
+			used <- l
+			<-working.Done()
+			told <- struct{}{}
+			<-finish
+			return nil
+		})
+	})
+	if l := <-used; l.Epoch != 1 {
+		t.Errorf("it goes on with %v", l)
+	}
+	away.mu.Lock()
+	away.cut = nil
+	away.mu.Unlock()
+	<-told
+	other := lease.New(db, "test", "b", []string{"x"}, lease.Options{Keep: keep, Every: every})
+	running.Go(func() { other.Run(ctx) })
+	time.Sleep(2 * keep)
+	if held, _ := other.Held(); len(held) != 0 || k.Proven() {
+		t.Errorf("the other has %v, proven: %t", held, k.Proven())
+	}
+	if _, err := db.Follow(ctx, nil, []lease.Lease{before}, 1, func(*store.Tx, *journal.Batch) error { return nil }); err != nil {
+		t.Errorf("what is still used is not its own any more: %v", err)
+	}
+	close(finish)
+	if l := <-used; l.Epoch != 2 || !k.Proven() {
+		t.Errorf("afterwards it has %v", l)
+	}
 }
 
 // TestWhatIsUsedIsGivenLater: a lease that is to go to a server that came later goes

@@ -28,7 +28,8 @@ func (o *Options) setDefaults() {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 }
 
-// Memory remembers the leases of one server, of which no other process has the name.
+// Memory remembers the leases of one server. Nothing but the database can tell whether
+// another process has the same name and the same memory.
 type Memory interface {
 	// Leases are those of a group that were kept last, and whether the database was away
 	// then: nothing changes hands while it is.
@@ -56,9 +57,14 @@ type Keeper struct {
 	held map[string]Lease
 	// leaving are leases that are to be given back once nobody uses them any more.
 	leaving map[string]Lease
-	users   map[string]int
-	owners  map[string]string
-	changed chan struct{} // closed and replaced when held changes
+	// unproven are those of both that this server goes on with from before its start, and
+	// that the database could not be asked about yet. What is leaving of them is not given
+	// back: once nobody uses it by its old epoch, a new one is begun.
+	unproven map[string]bool
+	users    map[string]int
+	owners   map[string]string
+	changed  chan struct{} // closed and replaced when held changes
+	hurry    chan struct{} // has a token when what is leaving is not used any more
 }
 
 // sighting is a lease, and since when it has not changed, while the database could be
@@ -75,7 +81,8 @@ func New(store Store, group, server string, names []string, opts Options) *Keepe
 	return &Keeper{
 		store: store, group: group, names: names, owner: server, opts: opts,
 		seen: map[string]sighting{}, held: map[string]Lease{}, leaving: map[string]Lease{},
-		users: map[string]int{}, owners: map[string]string{}, changed: make(chan struct{}),
+		unproven: map[string]bool{}, users: map[string]int{}, owners: map[string]string{},
+		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
 	}
 }
 
@@ -92,6 +99,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		k.tend(ctx)
 		select {
 		case <-ticker.C:
+		case <-k.hurry:
 		case <-ctx.Done():
 			k.giveBack(context.WithoutCancel(ctx))
 			return
@@ -107,17 +115,29 @@ func (k *Keeper) Held() (map[string]Lease, <-chan struct{}) {
 	return maps.Clone(k.held), k.changed
 }
 
-// Owner is the server that had a lease when it was looked at last; "" if nobody.
+// Server is the name of this server.
+func (k *Keeper) Server() string { return k.owner }
+
+// Proven tells whether the database has confirmed everything that this server has. What
+// is stored by a right that is not proven another process may store too.
+func (k *Keeper) Proven() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.unproven) == 0
+}
+
+// Owner is the server that had a lease when it was looked at last; "" if nobody. It is
+// this server's name too where another process has it, or this one had before its start.
 func (k *Keeper) Owner(name string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, mine := k.held[name]; mine {
 		return k.owner
 	}
-	if owner := k.owners[name]; owner != k.owner { // else it is being given back
-		return owner
+	if _, leaving := k.leaving[name]; leaving {
+		return ""
 	}
-	return ""
+	return k.owners[name]
 }
 
 // While runs fn as long as this server has a lease, again and again, until ctx ends or
@@ -179,7 +199,19 @@ func (k *Keeper) use(name string, l Lease) bool {
 func (k *Keeper) unuse(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.users[name]--
+	if k.users[name]--; k.users[name] == 0 {
+		if _, leaving := k.leaving[name]; leaving {
+			k.hasten()
+		}
+	}
+}
+
+// hasten lets Run look at what is leaving at once.
+func (k *Keeper) hasten() {
+	select {
+	case k.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // unused are the leases that nobody uses any more of those that are to be given back.

@@ -66,6 +66,13 @@ func (l *link) RenewLease(ctx context.Context, held lease.Lease, keep time.Durat
 	return l.Store.RenewLease(ctx, held, keep)
 }
 
+func (l *link) ResumeLease(ctx context.Context, held lease.Lease, keep time.Duration) (lease.Lease, bool, error) {
+	if err := l.call(); err != nil {
+		return lease.Lease{}, false, err
+	}
+	return l.Store.ResumeLease(ctx, held, keep)
+}
+
 func (l *link) ReleaseLease(ctx context.Context, held lease.Lease) error {
 	if err := l.call(); err != nil {
 		return err

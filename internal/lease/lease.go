@@ -12,11 +12,11 @@ import (
 	"plantgate/internal/mes"
 )
 
-// Lease is the right to do one thing. An epoch has one owner.
+// Lease is the right to do one thing. An epoch has one owner, and one process of that name.
 type Lease struct {
 	Name  string
 	Owner string // "" if it is free
-	// Epoch counts the owners.
+	// Epoch counts the owners, and their new starts.
 	Epoch int64
 	// ExpiresAt is by the clock of the database, and says nothing here but whether the
 	// owner renewed it since it was read last.
@@ -37,6 +37,9 @@ type Store interface {
 	// ClaimLease takes a lease whose last epoch was the one given, 0 for one that was
 	// never there, unless somebody has it. It tells whether it did.
 	ClaimLease(ctx context.Context, name, owner string, epoch int64, keep time.Duration) (Lease, bool, error)
+	// ResumeLease begins a new epoch of a lease that is still its owner's, which goes on
+	// with it after a new start: whoever else goes on with the old epoch has lost it.
+	ResumeLease(ctx context.Context, l Lease, keep time.Duration) (Lease, bool, error)
 	// RenewLease tells whether the lease is still its owner's, and keeps it so for so
 	// long from now.
 	RenewLease(ctx context.Context, l Lease, keep time.Duration) (bool, error)

@@ -29,16 +29,17 @@ func (k *Keeper) alike() string {
 	return fmt.Sprintf("%s%08x:", presence, h.Sum32())
 }
 
-// resume goes on with what this server had when it ended: with what is still its own. If
+// resume goes on with what this server had when it ended: with what is still its own, and
+// by a new epoch, since another process may have the same name and remember the same. If
 // the database is away that can't be known, unless it was away when the server ended: then
-// nobody else can have taken any.
+// no other server can have taken any.
 func (k *Keeper) resume(ctx context.Context) {
 	if k.opts.Memory == nil {
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, k.opts.Keep)
 	defer cancel()
-	resumed := map[string]Lease{}
+	resumed, unproven := map[string]Lease{}, map[string]bool{}
 	list, wasAway := k.opts.Memory.Leases(k.group)
 	away := false
 	for _, l := range list {
@@ -48,23 +49,33 @@ func (k *Keeper) resume(ctx context.Context) {
 			continue
 		}
 		if !away {
-			still, err := k.store.RenewLease(limited, l, k.opts.Keep)
+			now, still, err := k.store.ResumeLease(limited, l, k.opts.Keep)
 			if away = errors.Is(err, mes.ErrStoreAway); !away && (err != nil || !still) {
+				k.opts.Logger.Info("a lease from before is not this server's any more", slog.String("lease", l.Name), slog.Any("error", err))
 				continue
+			}
+			if !away {
+				l = now
 			}
 		}
 		if away && !wasAway {
 			break
 		}
-		if isSelf {
+		if !isSelf {
+			resumed[name] = l
+			k.opts.Logger.Info("lease kept from before", slog.String("lease", l.Name), slog.Int64("epoch", l.Epoch), slog.Bool("proven", !away))
+			if away {
+				unproven[name] = true
+			}
+		} else if !away {
 			k.self = l
-			continue
 		}
-		resumed[name] = l
-		k.opts.Logger.Info("lease kept from before", slog.String("lease", l.Name), slog.Int64("epoch", l.Epoch))
 	}
 	k.apart = away && wasAway
-	k.set(func(held, _ map[string]Lease) { maps.Copy(held, resumed) })
+	k.set(func(held, _ map[string]Lease) {
+		maps.Copy(held, resumed)
+		maps.Copy(k.unproven, unproven)
+	})
 }
 
 // tend renews what is held, and evens out how much that is.
@@ -120,11 +131,9 @@ func (k *Keeper) renew(ctx context.Context) error {
 	// What one row is held up by must not cost the others.
 	var errs []error
 	for name, l := range k.unused() {
-		if err := k.store.ReleaseLease(ctx, l); err != nil {
+		if err := k.leave(ctx, name, l); err != nil {
 			errs = append(errs, err)
-			continue
 		}
-		k.set(func(_, leaving map[string]Lease) { delete(leaving, name) })
 	}
 	mine := k.all()
 	for _, name := range slices.Sorted(maps.Keys(mine)) {
@@ -138,8 +147,10 @@ func (k *Keeper) renew(ctx context.Context) error {
 		}
 		if !still {
 			k.opts.Logger.Warn("another server has taken over", slog.String("lease", mine[name].Name))
-			k.set(func(held, leaving map[string]Lease) { delete(held, name); delete(leaving, name) })
+			k.lose(name)
+			continue
 		}
+		k.beginProof(name)
 	}
 	if k.self.Name == "" {
 		return errors.Join(errs...)
@@ -149,6 +160,65 @@ func (k *Keeper) renew(ctx context.Context) error {
 		k.self = Lease{}
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+// leave gives a lease back that nobody uses any more, or goes on with it by an epoch of
+// its own if it was not proven.
+func (k *Keeper) leave(ctx context.Context, name string, l Lease) error {
+	if !k.isUnproven(name) {
+		if err := k.store.ReleaseLease(ctx, l); err != nil {
+			return err
+		}
+		k.lose(name)
+		return nil
+	}
+	now, still, err := k.store.ResumeLease(ctx, l, k.opts.Keep)
+	if err != nil {
+		return err
+	}
+	k.lose(name)
+	if !still {
+		k.opts.Logger.Warn("another server has taken over", slog.String("lease", l.Name))
+		return nil
+	}
+	k.opts.Logger.Info("lease proven", slog.String("lease", l.Name), slog.Int64("epoch", now.Epoch))
+	k.set(func(held, _ map[string]Lease) { held[name] = now })
+	return nil
+}
+
+// beginProof ends the use of a lease that is held and not proven, now that the database
+// can be asked: nothing comes by its old epoch any more when the new one begins.
+func (k *Keeper) beginProof(name string) {
+	k.set(func(held, leaving map[string]Lease) {
+		if l, ok := held[name]; ok && k.unproven[name] {
+			delete(held, name)
+			leaving[name] = l
+			k.hasten()
+		}
+	})
+}
+
+// lose takes note that a lease is not this server's any more.
+func (k *Keeper) lose(name string) {
+	k.set(func(held, leaving map[string]Lease) {
+		delete(held, name)
+		delete(leaving, name)
+		delete(k.unproven, name)
+		delete(k.owners, name)
+	})
+}
+
+// countUnproven counts what is about to be proven: it is held again afterwards.
+func (k *Keeper) countUnproven() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.unproven)
+}
+
+func (k *Keeper) isUnproven(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.unproven[name]
 }
 
 // appear says that this server is there.
@@ -182,7 +252,7 @@ func (k *Keeper) share(ctx context.Context, all map[string]Lease, now time.Time)
 		return nil
 	}
 	for _, name := range k.byTurns() {
-		if held, _ = k.Held(); len(held) >= fair {
+		if held, _ = k.Held(); len(held)+k.countUnproven() >= fair {
 			return nil
 		}
 		l := all[name]
@@ -249,7 +319,7 @@ func (k *Keeper) giveBack(ctx context.Context) {
 			k.opts.Logger.Warn("a lease could not be given back, and expires", slog.String("lease", l.Name), slog.Any("error", err))
 			return
 		}
-		k.set(func(_, leaving map[string]Lease) { delete(leaving, name) })
+		k.lose(name)
 	}
 	if err := k.store.ReleaseLease(ctx, k.self); err == nil {
 		k.self = Lease{}

@@ -14,6 +14,9 @@ import (
 func (s *Spool) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
 	kept := s.journal.PendingMessages(connection)
 	if s.isAway() {
+		s.look(ctx) // it may just be back
+	}
+	if s.isAway() {
 		return kept, nil
 	}
 	there, cancel := s.whileThere(ctx)

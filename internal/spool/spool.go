@@ -31,7 +31,10 @@ type Options struct {
 	// Every is how often it is looked whether the database is back; 0 means 1 s.
 	Every time.Duration
 	// Known remembers what intake needs to know without the database; it is required.
-	Known  *Known
+	Known *Known
+	// Hold tells whether what comes in is to be kept in the log although the database is
+	// there; nil means never.
+	Hold   func() bool
 	Logger *slog.Logger
 }
 
@@ -52,6 +55,9 @@ type Spool struct {
 func New(db Database, j *journal.Journal, o Options) *Spool {
 	if o.Every == 0 {
 		o.Every = time.Second
+	}
+	if o.Hold == nil {
+		o.Hold = func() bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -81,6 +87,9 @@ func (s *Spool) setAway(cause error) {
 func (s *Spool) setBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.since.IsZero() {
+		return
+	}
 	s.opts.Logger.Info("the database is back", slog.Duration("away", time.Since(s.since)), slog.Int64("records", s.journal.Pending()))
 	s.since = time.Time{}
 	s.gone = make(chan struct{})
@@ -113,15 +122,18 @@ func (s *Spool) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if !s.isAway() {
-			continue
+		if s.isAway() {
+			s.look(ctx)
 		}
-		looking, cancel := context.WithTimeout(ctx, longestLook)
-		err := s.db.Ping(looking)
-		cancel()
-		if err == nil {
-			s.setBack()
-		}
+	}
+}
+
+// look looks whether the database is back.
+func (s *Spool) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, longestLook)
+	defer cancel()
+	if err := s.db.Ping(ctx); err == nil {
+		s.setBack()
 	}
 }
 
@@ -130,7 +142,7 @@ const longestLook = 5 * time.Second
 
 // Update implements ingest.Store: in the database, and while that is away in the log.
 func (s *Spool) Update(ctx context.Context, fn func(ingest.Tx) error) error {
-	if !s.isAway() {
+	if !s.isAway() && !s.opts.Hold() {
 		err := s.db.Update(ctx, func(tx ingest.Tx) error { return fn(draining{tx, s.journal}) })
 		if !errors.Is(err, mes.ErrStoreAway) {
 			return err
@@ -142,7 +154,7 @@ func (s *Spool) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 
 // Room implements ingest.Store.
 func (s *Spool) Room() <-chan struct{} {
-	if s.isAway() {
+	if s.isAway() || s.opts.Hold() {
 		return s.journal.Room()
 	}
 	return s.db.Room()

@@ -9,6 +9,7 @@ import (
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/journal"
+	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
 	"plantgate/internal/store/storetest"
@@ -82,6 +83,30 @@ func testFence(t *testing.T, s *store.Store) {
 		}
 	}
 
+	second := lease.Lease{Name: first.Name, Owner: "b", Epoch: 2}
+	for _, l := range []lease.Lease{first, {Name: first.Name, Owner: "b", Epoch: 1}, {Name: first.Name, Owner: "a", Epoch: 2}} {
+		if _, still, err := s.ResumeLease(ctx, l, time.Minute); still || err != nil {
+			t.Errorf("goes on with %v: %v", l, err)
+		}
+	}
+	third, still, err := s.ResumeLease(ctx, second, time.Minute)
+	if want := (lease.Lease{Name: first.Name, Owner: "b", Epoch: 3}); !still || err != nil || third != want {
+		t.Errorf("goes on with %v, %t, %v", third, still, err)
+	}
+	if _, still, err = s.ResumeLease(ctx, second, time.Minute); still || err != nil {
+		t.Errorf("a second goes on with the same: %v", err)
+	}
+	if still, err = s.RenewLease(ctx, second, time.Minute); still || err != nil {
+		t.Errorf("the epoch before is renewed: %v", err)
+	}
+	if owner = second.Ownership(); !errors.Is(commit(), mes.ErrLeaseLost) {
+		t.Error("may store by the epoch before")
+	}
+	if owner = third.Ownership(); commit() != nil {
+		t.Error("may not store by the new epoch")
+	}
+	owner = first.Ownership()
+
 	now := time.Now()
 	made := func(machine string, change func(*mes.Record)) mes.Record {
 		r := storetest.NewRecord("s", machine, now)
@@ -98,7 +123,13 @@ func testFence(t *testing.T, s *store.Store) {
 		made("with its own time", func(r *mes.Record) { r.TimeOrigin = mes.TimeSource }),
 		made("by MQTT", func(r *mes.Record) { r.Origin.Door = mes.DoorMQTT }),
 		made("by nobody's right", func(r *mes.Record) { r.Owner = nil }),
-		made("by a right that is still there", func(r *mes.Record) { r.Owner = &mes.Ownership{Lease: first.Name, Server: "b", Epoch: 2} }),
+		made("by a right that is still there", func(r *mes.Record) { r.Owner = &mes.Ownership{Lease: first.Name, Server: "b", Epoch: 3} }),
+		made("before a new start", func(r *mes.Record) {
+			r.Owner, r.ReceivedAt = &mes.Ownership{Lease: first.Name, Server: "b", Epoch: 2}, mes.Micros(now.Add(-time.Hour))
+		}),
+		made("after another started by that name", func(r *mes.Record) {
+			r.Owner = &mes.Ownership{Lease: first.Name, Server: "b", Epoch: 2}
+		}),
 	}
 	err = s.Drain().Apply(ctx, journal.Applied{}, true, func(s *store.Store) error {
 		put := store.PutSpooled(func() ingest.LedgerWindow { return storetest.Window(now) })
@@ -109,12 +140,12 @@ func testFence(t *testing.T, s *store.Store) {
 	}
 	for _, r := range records {
 		_, err := s.Record(context.Background(), r.ID)
-		if there := err == nil; there != (r.MachineID != "late") {
+		if there := err == nil; there == (r.MachineID == "late" || r.MachineID == "after another started by that name") {
 			t.Errorf("%s: %v", r.MachineID, err)
 		}
 	}
 	items, err := s.QuarantineItems(ctx, mes.QuarantineFilter{})
-	if err != nil || len(items) != 1 || items[0].MachineID != "late" {
+	if err != nil || len(items) != 2 || items[0].MachineID == items[1].MachineID {
 		t.Fatalf("in quarantine: %v, %v", items, err)
 	}
 	t.Log(items[0].Reason.Error())

@@ -44,6 +44,13 @@ var (
 				expires_at = DATEADD(MILLISECOND, @p4, SYSUTCDATETIME())
 			WHERE name = @p1 AND epoch = @p3 AND (owner = N'' OR expires_at < SYSUTCDATETIME())`,
 	}
+	resumeLease = statement{
+		sqlite: `UPDATE lease SET epoch = epoch + 1, began_at = ` + nowSQLite + `, expires_at = ` + nowSQLite + ` + ?4 * 1000
+			WHERE name = ?1 AND owner = ?2 AND epoch = ?3`,
+		sqlserver: `UPDATE lease SET epoch = epoch + 1, began_at = SYSUTCDATETIME(),
+				expires_at = DATEADD(MILLISECOND, @p4, SYSUTCDATETIME())
+			WHERE name = @p1 AND owner = @p2 AND epoch = @p3`,
+	}
 	renewLease = statement{
 		sqlite: `UPDATE lease SET expires_at = ` + nowSQLite + ` + ?4 * 1000
 			WHERE name = ?1 AND owner = ?2 AND epoch = ?3`,
@@ -103,6 +110,19 @@ func (s *Store) ClaimLease(ctx context.Context, name, owner string, epoch int64,
 		return s.db.writeFault(err, "claim a lease")
 	})
 	return lease.Lease{Name: name, Owner: owner, Epoch: epoch + 1}, taken && err == nil, err
+}
+
+// ResumeLease implements lease.Store.
+func (s *Store) ResumeLease(ctx context.Context, l lease.Lease, keep time.Duration) (lease.Lease, bool, error) {
+	var still bool
+	err := s.update(ctx, manner{brief: true}, func(t *Tx) error {
+		n, err := t.execCount(ctx, resumeLease, l.Name, l.Owner, l.Epoch, keep.Milliseconds())
+		if still = n == 1; still {
+			err = t.exec(ctx, noteEpoch, l.Name)
+		}
+		return s.db.writeFault(err, "go on with a lease")
+	})
+	return lease.Lease{Name: l.Name, Owner: l.Owner, Epoch: l.Epoch + 1}, still && err == nil, err
 }
 
 // RenewLease implements lease.Store.

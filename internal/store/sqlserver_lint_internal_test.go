@@ -97,6 +97,7 @@ var statements = map[string]statement{
 	"renameReports":        renameReports,
 	"renewLease":           renewLease,
 	"resolveQuarantine":    resolveQuarantine,
+	"resumeLease":          resumeLease,
 	"revokeAPIKey":         revokeAPIKey,
 	"rollback":             rollback,
 	"rollupBlock":          rollupBlock,

@@ -223,6 +223,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.Leases(ctx, "p/")
 	_, _, _ = s.ClaimLease(ctx, "n", "o", 0, time.Second)
 	_, _ = s.RenewLease(ctx, l, time.Second)
+	_, _, _ = s.ResumeLease(ctx, l, time.Second)
 	_ = s.ReleaseLease(ctx, l)
 	_, _ = s.NewestArrival(ctx)
 	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
