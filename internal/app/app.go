@@ -172,7 +172,7 @@ func (a *App) openFloor() error {
 func (a *App) connect(door mes.Door, name string, keeper *lease.Keeper, open func(ingest.Ingester) (adapter, error)) error {
 	ad, err := open(a.ingest.Patient())
 	if err == nil && keeper != nil {
-		ad = &ownedConnection{door: door, name: name, keeper: keeper, ingester: a.ingest.Patient(), open: open, log: a.log, since: time.Now()}
+		ad = &ownedConnection{door: door, name: name, keeper: keeper, ingester: a.ingest.Patient(), open: open, pause: betweenOpenings, log: a.log, since: time.Now()}
 	}
 	a.adapters = append(a.adapters, ad)
 	return err

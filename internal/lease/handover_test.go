@@ -352,3 +352,43 @@ func TestEverythingHasAnOwner(t *testing.T) {
 		return len(all) == 5
 	})
 }
+
+// TestWhatIsDeclinedGoesToTheOthers: a server that can't use a lease leaves it to another,
+// beyond the fair part of that, until it wants it again.
+func TestWhatIsDeclinedGoesToTheOthers(t *testing.T) {
+	t.Parallel()
+	db := openStore(t)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	defer func() { cancel(); running.Wait(); _ = db.Close() }()
+	keeper := func(name string) *lease.Keeper {
+		k := lease.New(db, "test", name, []string{"x", "y"}, lease.Options{Keep: time.Minute, Every: every})
+		running.Go(func() { k.Run(ctx) })
+		return k
+	}
+	holds := func(k *lease.Keeper, n int) bool { held, _ := k.Held(); return len(held) == n }
+	alone := keeper("a")
+	eventually(t, "it has both", func() bool { return holds(alone, 2) })
+	alone.Decline("x")
+	time.Sleep(5 * every)
+	if held, _ := alone.Held(); len(held) != 1 || held["y"].Name == "" || alone.Owner("x") != "" {
+		t.Errorf("it has %v, and x is %q's", held, alone.Owner("x"))
+	}
+	alone.Want("x")
+	eventually(t, "it has both again", func() bool { return holds(alone, 2) })
+
+	other := keeper("b")
+	eventually(t, "each has one", func() bool { return holds(alone, 1) && holds(other, 1) })
+	held, _ := other.Held()
+	for name := range held {
+		other.Decline(name)
+	}
+	for range 2 { // and it stays so
+		eventually(t, "the first has both", func() bool { return holds(alone, 2) && holds(other, 0) })
+		time.Sleep(5 * every)
+	}
+	for name := range held {
+		other.Want(name)
+	}
+	eventually(t, "each has one again", func() bool { return holds(alone, 1) && holds(other, 1) })
+}

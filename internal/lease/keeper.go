@@ -61,6 +61,8 @@ type Keeper struct {
 	// that the database could not be asked about yet. What is leaving of them is not given
 	// back: once nobody uses it by its old epoch, a new one is begun.
 	unproven map[string]bool
+	// declined are names that this server doesn't want now.
+	declined map[string]bool
 	users    map[string]int
 	owners   map[string]string
 	changed  chan struct{} // closed and replaced when held changes
@@ -81,7 +83,7 @@ func New(store Store, group, server string, names []string, opts Options) *Keepe
 	return &Keeper{
 		store: store, group: group, names: names, owner: server, opts: opts,
 		seen: map[string]sighting{}, held: map[string]Lease{}, leaving: map[string]Lease{},
-		unproven: map[string]bool{}, users: map[string]int{}, owners: map[string]string{},
+		unproven: map[string]bool{}, declined: map[string]bool{}, users: map[string]int{}, owners: map[string]string{},
 		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
 	}
 }
@@ -105,6 +107,32 @@ func (k *Keeper) Run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Decline gives a lease to the others, and does not ask for it until Want is called.
+func (k *Keeper) Decline(name string) {
+	k.set(func(held, leaving map[string]Lease) {
+		k.declined[name] = true
+		delete(k.unproven, name)
+		if l, ok := held[name]; ok {
+			delete(held, name)
+			leaving[name] = l
+		}
+	})
+	k.hasten()
+}
+
+// Want asks again for a lease that was declined.
+func (k *Keeper) Want(name string) {
+	k.set(func(_, _ map[string]Lease) { delete(k.declined, name) })
+	k.hasten()
+}
+
+// wanted are the names but for those that are declined.
+func (k *Keeper) wanted() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(k.names), func(name string) bool { return k.declined[name] })
 }
 
 // Held returns the leases that this server has, by the names that New was given, and a

@@ -23,7 +23,7 @@ func (k *Keeper) leaseName(name string) string { return k.group + "/" + name }
 // server: only they can be counted on to take a part of them.
 func (k *Keeper) alike() string {
 	h := fnv.New32a()
-	for _, name := range slices.Sorted(slices.Values(k.names)) {
+	for _, name := range slices.Sorted(slices.Values(k.wanted())) {
 		_, _ = fmt.Fprintf(h, "%d:%s", len(name), name)
 	}
 	return fmt.Sprintf("%s%08x:", presence, h.Sum32())
@@ -221,12 +221,18 @@ func (k *Keeper) isUnproven(name string) bool {
 	return k.unproven[name]
 }
 
-// appear says that this server is there.
+// appear says that this server is there, and which leases it wants.
 func (k *Keeper) appear(ctx context.Context, all map[string]Lease) error {
-	if k.self.Name != "" {
+	name := k.alike() + k.owner
+	if k.self.Name == k.leaseName(name) {
 		return nil
 	}
-	name := k.alike() + k.owner
+	if k.self.Name != "" { // it wanted others before
+		if err := k.store.ReleaseLease(ctx, k.self); err != nil {
+			return err
+		}
+		k.self = Lease{}
+	}
 	l, taken, err := k.store.ClaimLease(ctx, k.leaseName(name), k.owner, all[name].Epoch, k.opts.Keep)
 	if taken {
 		k.self = l
@@ -245,7 +251,7 @@ func (k *Keeper) share(ctx context.Context, all map[string]Lease, now time.Time)
 			servers[server] = true
 		}
 	}
-	fair := (len(k.names) + len(servers) - 1) / len(servers)
+	fair := (len(k.wanted()) + len(servers) - 1) / len(servers)
 	held, _ := k.Held()
 	if len(held) > fair {
 		k.giveOne(held)
@@ -277,7 +283,7 @@ func (k *Keeper) isAbandoned(name string, l Lease, now time.Time) bool {
 // byTurns returns the names in an order of this server's own, so that servers that
 // start at once don't all reach for the same.
 func (k *Keeper) byTurns() []string {
-	names := slices.Clone(k.names)
+	names := k.wanted()
 	start := 0
 	for i := range len(k.owner) {
 		start = (start*31 + int(k.owner[i])) % max(1, len(names))

@@ -110,6 +110,12 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 	}, nil
 }
 
+// CheckFiles fails if secrets or certificates of the configuration can't be read here.
+func (a *Adapter) CheckFiles() error {
+	_, err := readCredentials(a.cfg)
+	return err
+}
+
 // Status returns what is known of the connection.
 func (a *Adapter) Status() mes.AdapterStatus { return a.condition.snapshot() }
 

@@ -113,9 +113,15 @@ func TestSecretsAreReadAtEachConnect(t *testing.T) {
 	waitState(t, a, mes.AdapterRefused)
 	write("secret")
 	waitState(t, a, mes.AdapterRunning)
+	if err := a.CheckFiles(); err != nil {
+		t.Error(err)
+	}
 
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
+	}
+	if err := a.CheckFiles(); err == nil {
+		t.Error("the missing file is not missed")
 	}
 	_ = b.Close()
 	mqtttest.Eventually(t, "word of the missing file", func() bool {

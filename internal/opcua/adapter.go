@@ -76,6 +76,10 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	return a, nil
 }
 
+// CheckFiles fails if the password or a certificate of the configuration can't be read
+// here.
+func (a *Adapter) CheckFiles() error { return checkFiles(a.cfg, a.deps.Now()) }
+
 // Status tells where the connection stands. It may be called at any time.
 func (a *Adapter) Status() mes.AdapterStatus { return a.status.read() }
 

@@ -147,13 +147,9 @@ func verifyServer(chain []byte, cfg config.OPCUAConnection, now time.Time) error
 		return refuse("the server's certificate (%s) has the SHA-256 thumbprint %s; "+
 			"if that is the server's own, set server_thumbprint to it", leaf.Subject, seen)
 	}
-	roots := x509.NewCertPool()
-	pemText, err := os.ReadFile(cfg.ServerCAFile)
+	roots, err := readRoots(cfg)
 	if err != nil {
-		return fmt.Errorf("server_ca_file: %w", err)
-	}
-	if !roots.AppendCertsFromPEM(pemText) {
-		return refuse("server_ca_file holds no PEM certificate")
+		return err
 	}
 	options := x509.VerifyOptions{
 		Roots:         roots,
@@ -172,6 +168,34 @@ func verifyServer(chain []byte, cfg config.OPCUAConnection, now time.Time) error
 			"correct server_ca_file, or set server_thumbprint", leaf.Subject, seen, err)
 	}
 	return nil
+}
+
+func readRoots(cfg config.OPCUAConnection) (*x509.CertPool, error) {
+	roots := x509.NewCertPool()
+	pemText, err := os.ReadFile(cfg.ServerCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("server_ca_file: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pemText) {
+		return nil, refuse("server_ca_file holds no PEM certificate")
+	}
+	return roots, nil
+}
+
+// checkFiles fails if a file that a session would need can't be used.
+func checkFiles(cfg config.OPCUAConnection, now time.Time) error {
+	if secured(cfg) && cfg.CertFile != "" {
+		if _, err := clientCertificate(cfg, "", now); err != nil {
+			return err
+		}
+	}
+	if cfg.ServerCAFile != "" && cfg.ServerThumbprint == "" {
+		if _, err := readRoots(cfg); err != nil {
+			return err
+		}
+	}
+	_, err := readPassword(cfg)
+	return err
 }
 
 // identify adds the user and the endpoint's security. Of the endpoint's ways to

@@ -193,3 +193,46 @@ func TestOwnCertificateIsMadeOnceAndKept(t *testing.T) {
 		t.Errorf("the public certificate is not the one in use (%v)", err)
 	}
 }
+
+// TestFilesAreChecked: what a session would need of this machine is looked for without
+// one; nothing is made.
+func TestFilesAreChecked(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	text, _, err := selfSigned(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, bad, missing := filepath.Join(folder, "good"), filepath.Join(folder, "bad"), filepath.Join(folder, "missing")
+	for file, content := range map[string][]byte{good: text, bad: []byte("x")} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secure := config.OPCUAConnection{Endpoint: "opc.tcp://127.0.0.1:4840", SecurityMode: config.ModeSign}
+	for name, c := range map[string]struct {
+		change func(*config.OPCUAConnection)
+		fault  string
+	}{
+		"nothing needed": {func(*config.OPCUAConnection) {}, ""},
+		"all there": {func(c *config.OPCUAConnection) {
+			c.CertFile, c.KeyFile, c.ServerCAFile, c.PasswordFile = good, good, good, good
+		}, ""},
+		"no certificate":    {func(c *config.OPCUAConnection) { c.CertFile, c.KeyFile = missing, good }, "cert_file"},
+		"no key":            {func(c *config.OPCUAConnection) { c.CertFile, c.KeyFile = good, missing }, "key_file"},
+		"a bad certificate": {func(c *config.OPCUAConnection) { c.CertFile, c.KeyFile = bad, good }, "certificate"},
+		"no authority":      {func(c *config.OPCUAConnection) { c.ServerCAFile = missing }, "server_ca_file"},
+		"a bad authority":   {func(c *config.OPCUAConnection) { c.ServerCAFile = bad }, "server_ca_file"},
+		"no password":       {func(c *config.OPCUAConnection) { c.PasswordFile = missing }, "password_file"},
+		"what is not used": {func(c *config.OPCUAConnection) {
+			c.SecurityMode, c.CertFile, c.KeyFile = config.ModeNone, missing, missing
+		}, ""},
+	} {
+		cfg := secure
+		c.change(&cfg)
+		err := checkFiles(cfg, time.Now())
+		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
