@@ -18,7 +18,7 @@ type ReadyStore interface {
 	// Ping fails if the store is away.
 	Ping(ctx context.Context) error
 	// CheckSchema fails if the schema is not the program's; the message says
-	// what an operator has to do.
+	// what an operator has to do. If it was, the error is mes.ErrStoreAway.
 	CheckSchema(ctx context.Context) error
 }
 
@@ -86,7 +86,7 @@ func (a *API) getHealth(c echo.Context) error {
 // getReadiness says whether the server can do its work.
 //
 //	@Summary		Tell whether the server is ready
-//	@Description	503 while the store is away or its schema is not the program's. A connection to the floor that is down makes the server degraded, not unready; so does a shared database that is away, as long as this server has room for what comes in.
+//	@Description	503 while the store is away or its schema is not the program's. A connection to the floor that is down makes the server degraded, not unready; so does a shared database that is away, or whose schema was changed under the server, as long as this server has room for what comes in.
 //	@Tags			operation
 //	@ID				getReadiness
 //	@Produce		json

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -53,11 +52,12 @@ type Shared struct {
 	ledger   store.LedgerKeep
 	log      *slog.Logger
 
-	// usable is set once the schema was found to be this program's.
+	// usable is set while the schema is this program's, as far as it was looked at.
 	usable  atomic.Bool
 	mu      sync.Mutex // guards what follows
 	checked time.Time
 	unfit   error
+	wrong   error // why the schema is not right; nil if it is, or is not known
 }
 
 // followingSteps is everything that follows from records that are stored, in the order
@@ -136,46 +136,6 @@ func (s *Shared) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 // Room implements ingest.Store.
 func (s *Shared) Room() <-chan struct{} { return s.direct.Room() }
 
-// betweenChecks is how often a schema that is not right is looked at again.
-const betweenChecks = 2 * time.Second
-
-// longestCheck is how long it may take: a database that is silent is away. A cold one
-// takes a while.
-const longestCheck = 10 * time.Second
-
-// check fails unless the schema is this program's: what is read or written by another
-// might be taken for something that it is not. Once it is right it is not looked at
-// again.
-func (s *Shared) check(ctx context.Context) error {
-	if s.usable.Load() {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.usable.Load() {
-		return nil
-	}
-	if time.Since(s.checked) < betweenChecks {
-		return s.unfit
-	}
-	looking, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestCheck)
-	defer cancel()
-	err := s.CheckSchema(looking)
-	switch {
-	case err == nil:
-		err = s.PutSites(looking, s.sites)
-	case looking.Err() != nil:
-		err = mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, err), "the database does not answer")
-	}
-	if mes.ErrorCode(err) == mes.CodePrecondition {
-		s.log.Error("the database can't be used", slog.Any("error", err))
-		err = mes.Wrap(mes.CodeUnavailable, err, "the schema of the database is not the one of this program")
-	}
-	s.checked, s.unfit = time.Now(), err
-	s.usable.Store(err == nil)
-	return err
-}
-
 // The ledger is looked through this often, so many entries of it at once.
 const (
 	betweenForgetting = time.Minute
@@ -228,31 +188,49 @@ func (s *Shared) Close() error {
 	return errors.Join(err, s.Store.Close())
 }
 
-// work keeps leases and follows records until ctx ends, once the schema is right.
+// work keeps leases and follows records until ctx ends, while the schema is right.
 func (s *Shared) work(ctx context.Context) error {
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopKeeping()
 	var keeper sync.WaitGroup
 	defer keeper.Wait()
+	defer stopKeeping()
 	// A server that starts while the database is away goes on with the connections that
 	// it had. One that can't store must not take any.
 	connect := sync.OnceFunc(func() { keeper.Go(func() { s.floor.Run(keeping) }) })
-	for err := s.check(ctx); err != nil; err = s.check(ctx) {
-		if errors.Is(err, mes.ErrStoreAway) {
-			connect()
+	for {
+		for err := s.check(ctx); err != nil; err = s.check(ctx) {
+			if errors.Is(err, mes.ErrStoreAway) {
+				connect()
+			}
+			select {
+			case <-time.After(betweenChecks):
+			case <-ctx.Done():
+				return nil
+			}
 		}
-		select {
-		case <-time.After(betweenChecks):
-		case <-ctx.Done():
-			stopKeeping()
-			return nil
+		connect()
+		if err := s.follow(ctx); err != nil || ctx.Err() != nil {
+			return err
 		}
 	}
-	connect()
-	keeper.Go(func() { s.lanes.Run(keeping) })
-	keeper.Go(func() { s.tasks.Run(keeping) })
-	keeper.Go(func() { _ = s.tasks.While(ctx, taskLedger, s.forget) })
-	err := s.follower.Run(ctx)
-	stopKeeping() // what is held is given back once nothing is written any more
-	return err
+}
+
+// follow keeps the leases of lanes and tasks, and follows records, until ctx ends or the
+// schema is another: a server of that one may have them meanwhile.
+func (s *Shared) follow(ctx context.Context) error {
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	following, stop := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer stopKeeping() // what is held is given back once nothing is written any more
+	defer stop()
+	parts.Go(func() {
+		s.watch(following)
+		stop()
+	})
+	s.ForgetFollowed()
+	parts.Go(func() { s.lanes.Run(keeping) })
+	parts.Go(func() { s.tasks.Run(keeping) })
+	parts.Go(func() { _ = s.tasks.While(following, taskLedger, s.forget) })
+	return s.follower.Run(following)
 }

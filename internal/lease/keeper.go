@@ -88,7 +88,7 @@ func New(store Store, group, server string, names []string, opts Options) *Keepe
 	}
 }
 
-// Run keeps leases until ctx ends, and then gives them back.
+// Run keeps leases until ctx ends, and then gives them back. It may be called again then.
 func (k *Keeper) Run(ctx context.Context) {
 	if len(k.names) == 0 {
 		<-ctx.Done()
@@ -96,6 +96,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 	ticker := time.NewTicker(k.opts.Every)
 	defer ticker.Stop()
+	clear(k.seen) // how long others were silent before is not known
 	k.resume(ctx)
 	for {
 		k.tend(ctx)

@@ -107,15 +107,29 @@ func numbered(text string) string {
 
 // selectRows reads all rows of a query into dest.
 func (s *Store) selectRows(ctx context.Context, dest any, q statement, args ...any) error {
+	if err := s.refused(); err != nil {
+		return err
+	}
 	return s.readers.SelectContext(ctx, dest, s.db.text(q), s.db.bind(args)...)
 }
 
 // getRow reads one row into dest; sql.ErrNoRows if there is none.
 func (s *Store) getRow(ctx context.Context, dest any, q statement, args ...any) error {
+	if err := s.refused(); err != nil {
+		return err
+	}
+	return s.askRow(ctx, dest, q, args...)
+}
+
+// askRow is getRow of a database that may be refused.
+func (s *Store) askRow(ctx context.Context, dest any, q statement, args ...any) error {
 	return s.readers.GetContext(ctx, dest, s.db.text(q), s.db.bind(args)...)
 }
 
 // lookUpRow is getRow without a wait for a query.
 func (s *Store) lookUpRow(ctx context.Context, dest any, q statement, args ...any) error {
+	if err := s.refused(); err != nil {
+		return err
+	}
 	return s.lookers.GetContext(ctx, dest, s.db.text(q), s.db.bind(args)...)
 }

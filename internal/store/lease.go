@@ -84,7 +84,8 @@ func (t *Tx) overtaken(ctx context.Context, o mes.Ownership) (time.Time, error) 
 // Leases implements lease.Store.
 func (s *Store) Leases(ctx context.Context, prefix string) ([]lease.Lease, error) {
 	var rows []leaseRow
-	if err := s.selectRows(ctx, &rows, leasesBetween, prefix, prefix+"\U0010ffff"); err != nil {
+	err := s.readers.SelectContext(ctx, &rows, s.db.text(leasesBetween), s.db.bind([]any{prefix, prefix + "\U0010ffff"})...)
+	if err != nil {
 		return nil, s.db.readFault(err, "read leases")
 	}
 	list := make([]lease.Lease, len(rows))

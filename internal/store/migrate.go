@@ -12,7 +12,6 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"plantgate/internal/mes"
-	"plantgate/migrations"
 )
 
 // Migration is one numbered step of the schema.
@@ -86,66 +85,6 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 		return err
 	})
 	return steps, err
-}
-
-// SchemaVersion returns the version of the database, 0 if it has no schema yet,
-// and that of this program. It only reads.
-func (s *Store) SchemaVersion(ctx context.Context) (database, program int64, err error) {
-	if program, err = programVersion(); err != nil {
-		return 0, 0, err
-	}
-	var tables int
-	if err := s.getRow(ctx, &tables, tableExists, goose.DefaultTablename); err != nil {
-		return 0, 0, s.db.readFault(err, "read the schema version")
-	}
-	if tables == 0 {
-		return 0, program, nil
-	}
-	if err := s.getRow(ctx, &database, newestVersion); err != nil {
-		return 0, 0, s.db.readFault(err, "read the schema version")
-	}
-	return database, program, nil
-}
-
-// tableExists counts the tables of a name.
-var tableExists = statement{
-	sqlite:    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
-	sqlserver: "SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME = @p1",
-}
-
-// newestVersion is 0 for a schema whose steps were all taken back.
-var newestVersion = portable("SELECT coalesce(max(version_id), 0) FROM " + goose.DefaultTablename + " WHERE is_applied = 1")
-
-func programVersion() (newest int64, err error) {
-	files, err := fs.Glob(migrations.SQLite, "sqlite/*.sql")
-	if err != nil {
-		return 0, fmt.Errorf("store: read the embedded migrations: %w", err)
-	}
-	for _, name := range files {
-		version, err := goose.NumericComponent(name)
-		if err != nil {
-			return 0, fmt.Errorf("store: read the embedded migrations: %w", err)
-		}
-		newest = max(newest, version)
-	}
-	return newest, nil
-}
-
-// CheckSchema returns an error of CodePrecondition that names the remedy if the
-// schema is not the one that this program was built for.
-func (s *Store) CheckSchema(ctx context.Context) error {
-	database, program, err := s.SchemaVersion(ctx)
-	switch {
-	case err != nil:
-		return err
-	case database < program:
-		return mes.Errorf(mes.CodePrecondition,
-			"the schema of the database has version %d and this program needs %d: run `plantgate migrate up`", database, program)
-	case database > program:
-		return mes.Errorf(mes.CodePrecondition,
-			"the schema of the database has version %d and this program knows only %d: use the program of the newer version (its `plantgate migrate up` made this schema)", database, program)
-	}
-	return nil
 }
 
 // migrator is a database whose schema nobody else changes meanwhile, and its steps.

@@ -59,6 +59,13 @@ func (m *remembered[N]) put(number int64, name N) {
 	m.names[number], m.numbers[name] = name, number
 }
 
+func (m *remembered[N]) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.names)
+	clear(m.numbers)
+}
+
 // units are the numbers of work units.
 type units struct {
 	*remembered[unitName]

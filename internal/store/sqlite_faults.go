@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,7 +21,25 @@ func (db *sqliteDB) readFault(err error, doing string) error {
 	if cause := contextError(err); cause != nil {
 		return cutShort(cause)
 	}
+	return db.fault(err, doing)
+}
+
+// fault maps an error of a statement.
+func (db *sqliteDB) fault(err error, doing string) error {
+	if isMissing(err) {
+		return db.store.missing(err, doing)
+	}
 	return databaseError(err, doing)
+}
+
+// isMissing tells whether a statement missed a table or a column. SQLite has no code for
+// that.
+func isMissing(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_ERROR &&
+		slices.ContainsFunc([]string{"no such table", "no such column", "has no column named"}, func(text string) bool {
+			return strings.Contains(failure.Error(), text)
+		})
 }
 
 // writeFault implements database, for statements of the writer.
@@ -27,7 +47,7 @@ func (db *sqliteDB) writeFault(err error, doing string) error {
 	if isMapped(err) {
 		return err
 	}
-	mapped := databaseError(err, doing)
+	mapped := db.fault(err, doing)
 	if errors.Is(mapped, mes.ErrDurability) {
 		db.poisoned.Store(true)
 	}

@@ -25,6 +25,8 @@ const (
 	errorNoDatabase        = 4060
 	errorNoSuchDatabase    = 911
 	errorLoginFailed       = 18456
+	errorNoColumn          = 207
+	errorNoObject          = 208
 	// Those that statements of plantgate's own throw.
 	errorLeftOpen  = 51000
 	errorLeaseLost = 51001
@@ -78,7 +80,7 @@ func (db *sqlServerDB) readFault(err error, doing string) error {
 	if cause := contextError(err); cause != nil {
 		return cutShort(cause)
 	}
-	return sqlServerFault(err, doing)
+	return db.fault(err, doing)
 }
 
 // writeFault implements database. A commit whose answer is lost is made again: it is
@@ -86,6 +88,15 @@ func (db *sqlServerDB) readFault(err error, doing string) error {
 func (db *sqlServerDB) writeFault(err error, doing string) error {
 	if isMapped(err) {
 		return err
+	}
+	return db.fault(err, doing)
+}
+
+// fault maps an error of a statement.
+func (db *sqlServerDB) fault(err error, doing string) error {
+	var failure mssql.Error
+	if errors.As(err, &failure) && (failure.Number == errorNoColumn || failure.Number == errorNoObject) {
+		return db.store.missing(err, doing)
 	}
 	return sqlServerFault(err, doing)
 }

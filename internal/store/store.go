@@ -31,6 +31,7 @@ type Store struct {
 	origins          origins
 	latest           latestCache
 	marks            marks
+	schema           schema
 
 	lookUpsMu sync.Mutex
 	lookUps   map[string]*sqlx.Stmt
@@ -74,6 +75,7 @@ func Open(ctx context.Context, dsn string, options Options) (*Store, error) {
 	}
 	s := &Store{lookUps: map[string]*sqlx.Stmt{}}
 	s.marks.newest = map[int64]int64{}
+	s.schema.doubt = make(chan struct{}, 1)
 	s.units = units{newRemembered[unitName](), s}
 	s.origins = origins{newRemembered[mes.Origin](), s}
 	scheme, rest, _ := strings.Cut(dsn, ":")
@@ -135,7 +137,7 @@ var ping = statement{
 // Ping tells whether the database can be read.
 func (s *Store) Ping(ctx context.Context) error {
 	var count int
-	return s.db.readFault(s.getRow(ctx, &count, ping), "read the database")
+	return s.db.readFault(s.askRow(ctx, &count, ping), "read the database")
 }
 
 // manner says how a write transaction is made.
@@ -150,7 +152,7 @@ type manner struct {
 	// deferred: nothing that is written has a result that is needed before the end, so
 	// that a database elsewhere may be sent all of it at once.
 	deferred bool
-	// brief: it fails soon where somebody else holds it up.
+	// brief: it fails soon where somebody else holds it up. For leases.
 	brief bool
 }
 
@@ -165,6 +167,9 @@ var synced = manner{}
 //
 // A transaction that began is not cut short by ctx.
 func (s *Store) update(ctx context.Context, how manner, fn func(*Tx) error) error {
+	if err := s.refused(); err != nil && !how.brief {
+		return err
+	}
 	return s.db.update(ctx, how, fn)
 }
 
