@@ -46,8 +46,8 @@ type Spool struct {
 
 	mu    sync.Mutex
 	since time.Time // when the database went away; zero while it is there
-	// gone is closed when it goes away, and replaced when it is back.
-	gone chan struct{}
+	// asking are the ends of look-ups that wait for the database.
+	asking map[*context.CancelFunc]struct{}
 }
 
 // New returns a spool over a journal that is not used for anything else. While Run is
@@ -62,7 +62,7 @@ func New(db Database, j *journal.Journal, o Options) *Spool {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Spool{db: db, journal: j, opts: o, gone: make(chan struct{})}
+	return &Spool{db: db, journal: j, opts: o, asking: map[*context.CancelFunc]struct{}{}}
 }
 
 // AwaySince is when the database went away; zero while it is there.
@@ -79,7 +79,9 @@ func (s *Spool) setAway(cause error) {
 	defer s.mu.Unlock()
 	if s.since.IsZero() {
 		s.since = time.Now()
-		close(s.gone)
+		for end := range s.asking {
+			(*end)()
+		}
 		s.opts.Logger.Warn("the database is away; what comes in is kept here", slog.String("error", mes.WithCauses(cause)))
 	}
 }
@@ -92,24 +94,24 @@ func (s *Spool) setBack() {
 	}
 	s.opts.Logger.Info("the database is back", slog.Duration("away", time.Since(s.since)), slog.Int64("records", s.journal.Pending()))
 	s.since = time.Time{}
-	s.gone = make(chan struct{})
 }
 
 // whileThere returns a context that ends when the database goes away: others find out
 // first that it is silent.
 func (s *Spool) whileThere(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
 	s.mu.Lock()
-	gone := s.gone
-	s.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-gone:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
+	defer s.mu.Unlock()
+	if !s.since.IsZero() { // it went away just now
+		end()
+	}
+	s.asking[&end] = struct{}{}
+	return ctx, func() {
+		s.mu.Lock()
+		delete(s.asking, &end)
+		s.mu.Unlock()
+		end()
+	}
 }
 
 // Run looks whether the database is back, until ctx ends.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,32 @@ func TestALookUpEndsWhenTheDatabaseIsAway(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("still waits for a database that is away")
+	}
+}
+
+// TestALookUpIsOneGoroutine: nothing is left behind that nobody waits for, even while a
+// look-up waits.
+func TestALookUpIsOneGoroutine(t *testing.T) {
+	t.Parallel()
+	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &keyed{asked: make(chan struct{}, 1)}
+	s := spool.New(db, nil, spool.Options{Known: known})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = s.APIKeyByPrefix(ctx, "pg_1")
+	}()
+	<-db.asked
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	cancel()
+	<-ended
+	if bytes.Contains(stacks, []byte("whileThere.func")) {
+		t.Errorf("a look-up has a goroutine of its own:\n%s", stacks)
 	}
 }
 
