@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -28,11 +29,22 @@ func (c connecting) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
+// Close implements io.Closer.
+func (c connecting) Close() error {
+	if closer, ok := c.Connector.(io.Closer); ok {
+		return closer.Close()
+	}
+	return nil
+}
+
 // boundedConnector makes connections in a bounded time. The driver bounds how long a
-// server may take to be reached, and lets one that was reached be silent for ever.
+// server may take to be reached, and lets one that was reached be silent for ever; a KDC
+// that is silent is waited for by a library that can't be told to stop, several times 5 s.
 type boundedConnector struct {
 	driver.Connector
 	longest time.Duration
+	// attempts are those that have not ended, of which some were given up.
+	attempts sync.WaitGroup
 }
 
 func newConnector(dsn string, longest time.Duration) (driver.Connector, error) {
@@ -45,7 +57,7 @@ func newConnector(dsn string, longest time.Duration) (driver.Connector, error) {
 	}
 	c := mssql.NewConnectorConfig(parameters)
 	c.Dialer = attemptDialer{net.Dialer{KeepAlive: parameters.KeepAlive}}
-	return &boundedConnector{c, longest}, nil
+	return &boundedConnector{Connector: c, longest: longest}, nil
 }
 
 // Connect implements driver.Connector.
@@ -53,18 +65,41 @@ func (c *boundedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, c.longest)
 	defer cancel()
 	a := &attempt{}
-	stop := context.AfterFunc(limited, a.hangUp)
-	conn, err := c.Connector.Connect(context.WithValue(limited, attemptKey{}, a))
-	if stop() {
-		return conn, err
-	}
-	if err == nil {
-		_ = conn.Close()
+	made := make(chan connected)
+	c.attempts.Go(func() {
+		conn, err := c.Connector.Connect(context.WithValue(limited, attemptKey{}, a))
+		select {
+		case made <- connected{conn, err}:
+		case <-limited.Done():
+			if err == nil {
+				_ = conn.Close()
+			}
+		}
+	})
+	select {
+	case m := <-made:
+		if m.err == nil || limited.Err() == nil {
+			return m.conn, m.err
+		}
+	case <-limited.Done():
+		a.hangUp()
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("log in: %w", err)
 	}
 	return nil, errSilent
+}
+
+// Close implements io.Closer, which a pool calls: it waits for attempts that were given up.
+func (c *boundedConnector) Close() error {
+	c.attempts.Wait()
+	return nil
+}
+
+// connected is what became of an attempt.
+type connected struct {
+	conn driver.Conn
+	err  error
 }
 
 var errSilent = errors.New("log in: the server does not answer")

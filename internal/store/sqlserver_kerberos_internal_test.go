@@ -298,6 +298,37 @@ func TestKerberosAway(t *testing.T) {
 	}
 }
 
+// TestKerberosKDCIsSilent: a login is given up in its time, whatever it waits for.
+func TestKerberosKDCIsSilent(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 100)
+	kdc := serveTCP(t, func(conn net.Conn) {
+		asked <- struct{}{}
+		_, _ = io.Copy(io.Discard, conn) // until the other side ends it
+	})
+	server := serveLogins(t, make(chan []byte, 100))
+	dsn := kerberosDSN(url.UserPassword(testUser, "password of "+testUser), server, writeKerberosConfig(t, kdc))
+	s, err := Open(t.Context(), dsn, Options{SQLServer: SQLServerOptions{ConnectTimeout: 500 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := s.Ping(t.Context()); !errors.Is(err, mes.ErrStoreAway) {
+		t.Errorf("a read says %v", err)
+	}
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	select {
+	case <-asked:
+	default:
+		t.Error("the KDC was not asked")
+	}
+	if err := s.Close(); err != nil { // waits for what was given up
+		t.Error(err)
+	}
+}
+
 // TestKerberosSettings: what can be seen to be wrong without a server is seen when the
 // store is opened.
 func TestKerberosSettings(t *testing.T) {
