@@ -27,6 +27,7 @@ const (
 	errorLoginFailed       = 18456
 	errorNoColumn          = 207
 	errorNoObject          = 208
+	errorOfBabelfish       = 33557097 // any for which it has no number of SQL Server's
 	// Those that statements of plantgate's own throw.
 	errorLeftOpen  = 51000
 	errorLeaseLost = 51001
@@ -94,11 +95,26 @@ func (db *sqlServerDB) writeFault(err error, doing string) error {
 
 // fault maps an error of a statement.
 func (db *sqlServerDB) fault(err error, doing string) error {
-	var failure mssql.Error
-	if errors.As(err, &failure) && (failure.Number == errorNoColumn || failure.Number == errorNoObject) {
+	if misses(err) {
 		return db.store.missing(err, doing)
 	}
 	return sqlServerFault(err, doing)
+}
+
+// misses tells whether a statement missed a table or a column.
+func misses(err error) bool {
+	var failure mssql.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	switch failure.Number {
+	case errorNoColumn, errorNoObject:
+		return true
+	case errorOfBabelfish:
+		return strings.HasSuffix(failure.Message, " does not exist")
+	default:
+		return false
+	}
 }
 
 // beginFault maps an error of what every transaction begins with: nothing of it can lie

@@ -13,20 +13,20 @@ import (
 // is a database that is away if it was the program's before.
 func TestSQLServerMissesATable(t *testing.T) {
 	t.Parallel()
-	for _, number := range []int32{207, 208} {
+	for _, missed := range []mssql.Error{{Number: 207}, {Number: 208}, {Number: 33557097, Message: `relation "record" does not exist`}} {
 		s := &Store{schema: schema{doubt: make(chan struct{}, 1)}}
 		db := &sqlServerDB{store: s}
 		for _, fault := range []func(error, string) error{db.readFault, db.writeFault} {
 			for _, wasRight := range []bool{false, true} {
 				s.schema.wasRight.Store(wasRight)
-				err := fault(mssql.Error{Number: number}, "read")
+				err := fault(missed, "read")
 				if mes.ErrorCode(err) != mes.CodeUnavailable || errors.Is(err, mes.ErrStoreAway) != wasRight {
-					t.Errorf("error %d, was right %t: %s", number, wasRight, mes.WithCauses(err))
+					t.Errorf("%v, was right %t: %s", missed, wasRight, mes.WithCauses(err))
 				}
 				select {
 				case <-s.Doubt():
 				default:
-					t.Errorf("error %d: nobody looks", number)
+					t.Errorf("%v: nobody looks", missed)
 				}
 			}
 		}
