@@ -264,6 +264,21 @@ func TestSQLServerImportWithoutKey(t *testing.T) {
 	testImportAgain(t, &o, 1503)
 }
 
+// TestSQLServerImportWithoutKeyOfBlanks reads rows that only differ in blanks, and in what
+// is empty or NULL.
+func TestSQLServerImportWithoutKeyOfBlanks(t *testing.T) {
+	o := oldPlantOfSQLServer(t, "CREATE TABLE MES_Data (DataType VARCHAR(20), Payload VARCHAR(MAX), MachineId VARCHAR(20), CreatedAt DATETIME2)",
+		`INSERT INTO MES_Data SELECT d.v, p.v, m.v, '2025-11-03T06:45:23'
+			FROM (VALUES ('Quality'), ('Quality '), (' Quality'), ('Quality  ')) AS d (v),
+				(VALUES ('{"Value":1}'), ('{"Value":1} ')) AS p (v),
+				(VALUES ('M1'), ('M1 '), (' M1'), ('M2')) AS m (v), (VALUES (1), (2)) AS n (v)`)
+	o.want(t, app.MESDataOptions{}, mesdata.Summary{Read: 64, Created: 64})
+	o.want(t, app.MESDataOptions{}, mesdata.Summary{Read: 64, Duplicates: 64})
+	if n := count(t, o.db, "MES_Data WHERE MachineId = 'M2'"); n != 16 {
+		t.Errorf("%d records of M2", n)
+	}
+}
+
 // TestSQLServerImportByPages reads a table that has a key by parts.
 func TestSQLServerImportByPages(t *testing.T) {
 	rows := manyRows(false)

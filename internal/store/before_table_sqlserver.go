@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -171,7 +172,7 @@ func byContent(timeKind string) func(cells []driver.Value) (mesdata.Row, error) 
 	var same int
 	return func(cells []driver.Value) (mesdata.Row, error) {
 		row, err := rowBeforeSQLServer(cells, timeKind)
-		if sum := contentBefore(&row); sum == last {
+		if sum := contentBefore(cells, &row); sum == last {
 			same++
 		} else {
 			last, same = sum, 1
@@ -181,10 +182,27 @@ func byContent(timeKind string) func(cells []driver.Value) (mesdata.Row, error) 
 	}
 }
 
-func contentBefore(row *mesdata.Row) [sha256.Size]byte {
+// contentBefore is the content of a row as contentOrder tells rows apart: with the blanks
+// around its texts, and what is empty apart from what is NULL. Rows that are equal here come
+// one after the other. Times with offsets are ordered as times.
+func contentBefore(cells []driver.Value, row *mesdata.Row) [sha256.Size]byte {
 	var b []byte
-	for _, part := range []string{string(row.Payload), row.DataType, row.MachineID, row.SiteID, row.Time.Text} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+	for _, cell := range []int{cellPayload, cellDataType, cellMachine, cellSite, cellTime} {
+		part := payload(cells[cell])
+		switch v := cells[cell].(type) {
+		case nil, string:
+		case time.Time:
+			part = []byte(v.UTC().Format("2006-01-02T15:04:05.999999999"))
+		default:
+			if cell == cellTime {
+				part = []byte(row.Time.Text)
+			}
+		}
+		length := uint64(len(part))
+		if len(part) == 0 && cells[cell] != nil {
+			length = math.MaxUint64
+		}
+		b = binary.BigEndian.AppendUint64(b, length)
 		b = append(b, part...)
 	}
 	return sha256.Sum256(b)
