@@ -22,6 +22,19 @@ type ReadyStore interface {
 	CheckSchema(ctx context.Context) error
 }
 
+// Backlog is what waits on this server for a shared database.
+type Backlog struct {
+	Records int64
+	// Room tells whether there is room for more while the database is away.
+	Room bool
+	// Oldest is when the oldest of it was received that the database did not take at the
+	// last attempt, and Refusal why; zero and "" if that went well.
+	Oldest  time.Time
+	Refusal string
+	// Attempts counts those in succession that the database did not take.
+	Attempts int64
+}
+
 // readyTimeout bounds how long the store may take to say that it is there.
 const readyTimeout = 2 * time.Second
 
@@ -47,6 +60,11 @@ type storeReadiness struct {
 	Detail string `json:"detail,omitempty"`
 	// Records that wait on this server for the shared database.
 	Waiting int64 `json:"waiting,omitempty" example:"0"`
+	// When the oldest of them was received that the database did not take at the last attempt.
+	WaitingSince *time.Time `json:"waiting_since,omitempty" example:"2026-11-22T10:15:00Z"`
+	// Why it did not, and how many attempts in succession.
+	Refusal  string `json:"refusal,omitempty"`
+	Attempts int64  `json:"attempts,omitempty" example:"0"`
 } //	@name	StoreReadiness
 
 // adapterSummary is what anybody may know of a connection to the floor.
@@ -108,21 +126,21 @@ func (a *API) getReadiness(c echo.Context) error {
 	if err == nil {
 		err = a.deps.Store.CheckSchema(ctx)
 	}
-	var waiting int64
-	var room bool
+	var waiting Backlog
 	if a.deps.Backlog != nil {
-		waiting, room = a.deps.Backlog()
+		waiting = a.deps.Backlog()
 	}
 	switch {
 	case err == nil:
 	// One that does not answer in time is away as well.
-	case (errors.Is(err, mes.ErrStoreAway) || ctx.Err() != nil) && room:
+	case (errors.Is(err, mes.ErrStoreAway) || ctx.Err() != nil) && waiting.Room:
 		body.Status, body.Store = "degraded", storeReadiness{Detail: readyDetail(err)}
 	default:
 		status = http.StatusServiceUnavailable
 		body.Status, body.Store = "unready", storeReadiness{Detail: readyDetail(err)}
 	}
-	body.Store.Waiting = waiting
+	body.Store.Waiting, body.Store.WaitingSince = waiting.Records, optionalTime(waiting.Oldest)
+	body.Store.Refusal, body.Store.Attempts = waiting.Refusal, waiting.Attempts
 	return c.JSON(status, body)
 }
 

@@ -27,9 +27,9 @@ type Deps struct {
 	Quarantine Quarantine
 	Store      Store
 	Series     SeriesReader
-	// Backlog tells how many records wait on this server for a shared database, and
-	// whether there is room for more while it is away; nil where nothing can wait.
-	Backlog func() (records int64, room bool)
+	// Backlog tells what waits on this server for a shared database; nil where nothing
+	// can wait.
+	Backlog func() Backlog
 	// Adapters returns the state of every MQTT and OPC UA connection.
 	Adapters func() []mes.AdapterStatus
 	// Registerer takes the metrics of this package, Gatherer shows all of them.

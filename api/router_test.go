@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"plantgate/api"
 	"plantgate/api/web"
@@ -215,6 +219,25 @@ func TestUnreadyStore(t *testing.T) {
 		}
 		f.do(call{path: "/healthz", key: "-"}).want(http.StatusOK)
 	}
+}
+
+// TestReadinessOfABacklog: a shared database that is away makes a server degraded that has
+// room for what comes in, and it is told what waits, since when and why.
+func TestReadinessOfABacklog(t *testing.T) {
+	t.Parallel()
+	away := mes.Wrap(mes.CodePrecondition, mes.ErrStoreAway, "run plantgate migrate up")
+	backlog := api.Backlog{Records: 7, Room: true, Oldest: time.Date(2026, 11, 22, 10, 15, 0, 0, time.UTC), Refusal: "it is away", Attempts: 3}
+	f := setup(t, func(f *fixture) {
+		f.deps.Store = schemaStore{Store: f.deps.Store, schema: away}
+		f.deps.Backlog = func() api.Backlog { return backlog }
+	})
+	got := into[object](f.do(call{path: "/readyz", key: "-"}).want(http.StatusOK))
+	want := object{"ready": false, "detail": "run plantgate migrate up", "waiting": json.Number("7"), "waiting_since": "2026-11-22T10:15:00Z", "refusal": "it is away", "attempts": json.Number("3")}
+	if diff := cmp.Diff(want, got["store"]); diff != "" || got["status"] != "degraded" {
+		t.Errorf("%v (-want +got):\n%s", got["status"], diff)
+	}
+	backlog.Room = false
+	f.do(call{path: "/readyz", key: "-"}).want(http.StatusServiceUnavailable)
 }
 
 func TestReadiness(t *testing.T) {

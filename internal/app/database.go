@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"plantgate/api"
 	"plantgate/internal/auth"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
@@ -29,9 +30,9 @@ type database interface {
 	// keys are API keys.
 	keys() auth.Store
 	mqtt.Notes
-	// backlog tells how many records wait for the database, and whether there is room for
-	// more while it is away; nil where nothing can wait.
-	backlog() func() (records int64, room bool)
+	// backlog tells what waits for the database while it is away; nil where nothing can
+	// wait.
+	backlog() func() api.Backlog
 	// connections tells which connections to the floor this server has; nil where all
 	// are its own.
 	connections() *lease.Keeper
@@ -131,7 +132,7 @@ func (s *Storage) ConnectionDeliveries(ctx context.Context, connection string) (
 	return s.Journal.ConnectionDeliveries(ctx, connection)
 }
 
-func (s *Storage) backlog() func() (int64, bool) { return nil }
+func (s *Storage) backlog() func() api.Backlog { return nil }
 
 func (s *Storage) connections() *lease.Keeper { return nil }
 
@@ -180,11 +181,21 @@ func (k spooledKeys) APIKeyByPrefix(ctx context.Context, prefix string) (mes.API
 	return k.spool.APIKeyByPrefix(ctx, prefix)
 }
 
-func (s *Shared) backlog() func() (int64, bool) {
+func (s *Shared) backlog() func() api.Backlog {
 	if s.spool == nil {
 		return nil
 	}
-	return s.spool.Backlog
+	return s.spool.waiting
+}
+
+// waiting is what waits for the database.
+func (s *Spooled) waiting() api.Backlog {
+	var b api.Backlog
+	b.Records, b.Room = s.Backlog()
+	if held := s.runner.Stats().Held; held.Attempts > 0 {
+		b.Oldest, b.Attempts, b.Refusal = held.Oldest, held.Attempts, held.Refused.Error()
+	}
+	return b
 }
 
 func (s *Shared) connections() *lease.Keeper { return s.floor }

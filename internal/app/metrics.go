@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"plantgate/api"
+	"plantgate/internal/apply"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 )
@@ -42,6 +43,8 @@ var (
 	appliedDesc   = desc("apply_records_total", "Records that were taken over from the log.")
 	applyTimeDesc = desc("apply_seconds_total", "Time spent in those steps.")
 	lagDesc       = desc("apply_lag_records", "Records that are in the log and not taken over yet.")
+	refusedDesc   = desc("apply_refused_total", "Attempts to take over records that the database did not take; the log keeps them.", "reason")
+	oldestDesc    = desc("apply_oldest_seconds", "Age of the oldest record that the database did not take at the last attempt; 0 if it took everything.")
 	leasesDesc    = desc("lanes_held", "Lanes of machines that this server follows.")
 	logBytesDesc  = desc("log_bytes", "Bytes that the log keeps.")
 
@@ -75,7 +78,7 @@ func (c *ingestCollector) Collect(ch chan<- prometheus.Metric) {
 type storageCollector struct{ storage *Storage }
 
 func (c *storageCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stepsDesc, appliedDesc, applyTimeDesc, lagDesc, logBytesDesc} {
+	for _, d := range []*prometheus.Desc{stepsDesc, appliedDesc, applyTimeDesc, lagDesc, logBytesDesc, refusedDesc, oldestDesc} {
 		ch <- d
 	}
 }
@@ -87,6 +90,19 @@ func (c *storageCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(applyTimeDesc, prometheus.CounterValue, s.Time.Seconds())
 	ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(s.Pending))
 	ch <- prometheus.MustNewConstMetric(logBytesDesc, prometheus.GaugeValue, float64(c.storage.LogSize()))
+	collectHeld(ch, s)
+}
+
+// collectHeld tells of a log that the database does not take.
+func collectHeld(ch chan<- prometheus.Metric, s apply.Stats) {
+	for reason, n := range s.Refused {
+		ch <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(n), string(reason))
+	}
+	age := 0.0
+	if !s.Held.Oldest.IsZero() {
+		age = max(0, time.Since(s.Held.Oldest).Seconds())
+	}
+	ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, age)
 }
 
 type sharedCollector struct{ shared *Shared }
@@ -97,6 +113,8 @@ func (c *sharedCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- leasesDesc
 	ch <- lagDesc
 	ch <- logBytesDesc
+	ch <- refusedDesc
+	ch <- oldestDesc
 }
 
 func (c *sharedCollector) Collect(ch chan<- prometheus.Metric) {
@@ -109,6 +127,7 @@ func (c *sharedCollector) Collect(ch chan<- prometheus.Metric) {
 		waiting, _ := c.shared.spool.Backlog()
 		ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(waiting))
 		ch <- prometheus.MustNewConstMetric(logBytesDesc, prometheus.GaugeValue, float64(c.shared.spool.log.Size()))
+		collectHeld(ch, c.shared.spool.runner.Stats())
 	}
 }
 

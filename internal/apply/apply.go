@@ -35,6 +35,7 @@ func (r *Runner[T]) apply(ctx context.Context, b *journal.Batch, enough <-chan s
 		if mes.ErrorCode(err) != mes.CodeUnavailable || errors.Is(err, mes.ErrDurability) {
 			return err
 		}
+		r.stats.observeRefusal(b, err)
 		if time.Since(said) > saidAgain {
 			said = time.Now()
 			r.opts.Logger.Warn("the store does not take records; they stay in the log", slog.Any("error", err), slog.Int("records", len(b.Records)))

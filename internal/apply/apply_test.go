@@ -3,6 +3,7 @@ package apply_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +144,50 @@ func TestBusyStoreIsTriedAgain(t *testing.T) {
 	p.wantApplied(6)
 	if err := p.end(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatIsHeldIsTold: who looks sees that the store takes nothing, why, and how old what
+// waits is; and nothing of that once it goes on.
+func TestWhatIsHeldIsTold(t *testing.T) {
+	t.Parallel()
+	p := open(t, apply.Options{MaxDelay: never, ReadWait: never})
+	var cause atomic.Pointer[error]
+	p.store.fail = func(int, *tx) error {
+		if err := cause.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+	for reason, err := range map[apply.Reason]error{
+		apply.Busy:    busy(),
+		apply.Away:    mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "the database can't be reached"),
+		apply.Refused: mes.Wrap(mes.CodeUnavailable, mes.Wrap(mes.CodeInternal, errBroken, "the store failed"), "the database refuses it"),
+	} {
+		cause.Store(&err)
+		p.commit(2)
+		if held := p.runner.Stats().Held; held != (apply.Held{}) {
+			t.Errorf("held before anything was tried: %+v", held)
+		}
+		if len(p.sent) == 2 {
+			p.start()
+		}
+		waited := make(chan error, 1)
+		go func() { waited <- p.runner.Wait(t.Context()) }()
+		var s apply.Stats
+		for deadline := time.Now().Add(10 * time.Second); s.Held.Attempts < 2 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			s = p.runner.Stats()
+		}
+		if s.Refused[reason] < 2 || !errors.Is(s.Held.Refused, err) || s.Held.Oldest.IsZero() || s.Held.Oldest.After(time.Now()) || s.Pending != 2 {
+			t.Errorf("%s: %+v", reason, s)
+		}
+		cause.Store(nil)
+		if err := <-waited; err != nil {
+			t.Fatal(err)
+		}
+		if s := p.runner.Stats(); s.Held != (apply.Held{}) || s.Pending != 0 {
+			t.Errorf("%s: it goes on, and %+v", reason, s)
+		}
 	}
 }
 

@@ -168,7 +168,7 @@ func (p *plant) commit(size int) {
 	for i := range records {
 		r := mes.Record{
 			SiteID: "s", MachineID: "m", DataType: mes.Telemetry, TimeOrigin: mes.TimeSource,
-			Time: time.UnixMicro(int64(1_700_000_000_000_000 + len(p.sent))).UTC(), Payload: make([]byte, 200),
+			Time: time.UnixMicro(int64(1_700_000_000_000_000 + len(p.sent))).UTC(), ReceivedAt: time.UnixMicro(1_700_000_000_000_000).UTC(), Payload: make([]byte, 200),
 		}
 		r.Identify(mes.ID{})
 		records[i] = r

@@ -133,6 +133,14 @@ func TestSQLServerSchemaTakenBack(t *testing.T) {
 			a := server.Do(http.MethodGet, "/readyz", "").Want(http.StatusOK)
 			return strings.Contains(string(a.Body), "degraded") && strings.Contains(string(a.Body), "plantgate migrate up")
 		})
+		apptest.Eventually(t, "/readyz says why the log is not drained", func() bool {
+			a := server.Do(http.MethodGet, "/readyz", "").Want(http.StatusOK)
+			return strings.Contains(string(a.Body), `"waiting_since"`) && strings.Contains(string(a.Body), `"refusal":"the schema`)
+		})
+		metrics := string(server.Do(http.MethodGet, "/metrics", "").Body)
+		if !strings.Contains(metrics, `plantgate_apply_refused_total{reason="away"} `) || strings.Contains(metrics, "plantgate_apply_oldest_seconds 0\n") {
+			t.Error("metrics say nothing of a log that is not drained")
+		}
 		for range 5 {
 			if status := post(); status != http.StatusAccepted {
 				t.Errorf("a post is answered with %d", status)
