@@ -108,7 +108,7 @@ func TestALookUpEndsWhenTheDatabaseIsAway(t *testing.T) {
 // look-up waits.
 func TestALookUpIsOneGoroutine(t *testing.T) {
 	t.Parallel()
-	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"))
+	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -13,13 +14,24 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/store"
 	"plantgate/internal/store/storetest"
+	"plantgate/migrations"
 )
+
+// newestVersion is how many steps lead to the schema of the program.
+func newestVersion(t *testing.T) int {
+	t.Helper()
+	all, err := fs.Glob(migrations.SQLite, "sqlite/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
 
 // TestSchemaTakenBack takes the schema of a shared database back under a server, by a
 // step and as a whole: it is a database that is away until the schema is right again.
 func TestSchemaTakenBack(t *testing.T) {
 	t.Parallel()
-	for name, steps := range map[string]int{"one step": 1, "all": 4} {
+	for name, steps := range map[string]int{"one step": 1, "all": newestVersion(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := "sqlite:" + filepath.Join(t.TempDir(), "plant.db")
@@ -162,7 +174,7 @@ func TestEmbeddedSchemaTakenBack(t *testing.T) {
 	server := apptest.Start(t)
 	server.Post(`{"machine_id":"M1","x":1,"timestamp":"2026-11-22T10:00:00Z"}`).Want(http.StatusCreated)
 	server.Do(http.MethodGet, "/data", "").Want(http.StatusOK) // it is in the database
-	down(t, open(t, server.Config.Store.DSN, store.Options{}), 3)
+	down(t, open(t, server.Config.Store.DSN, store.Options{}), newestVersion(t)-1)
 	a := server.Do(http.MethodGet, "/data", "").Want(http.StatusServiceUnavailable)
 	if !strings.Contains(string(a.Body), "plantgate migrate status") {
 		t.Errorf("%s", a.Body)
