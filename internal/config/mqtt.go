@@ -43,7 +43,7 @@ func (m MQTT) validate() []Fault {
 		}
 		sessions[session] = true
 	}
-	return faults
+	return append(faults, m.ownPublications()...)
 }
 
 func (c MQTTConnection) validate(key string) []Fault {
