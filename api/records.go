@@ -44,7 +44,7 @@ type recordBody struct {
 	Units   map[string]string    `json:"units,omitempty"`
 	Flags   []string             `json:"flags" example:"ahead" validate:"required"`
 	Source  sourceBody           `json:"source" validate:"required"`
-	// The message as it came.
+	// The message as it came, if it is a JSON object and all of it is this record.
 	Payload json.RawMessage `json:"payload,omitempty" swaggertype:"object"`
 } //	@name	Record
 

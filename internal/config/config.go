@@ -5,6 +5,8 @@ package config
 
 import (
 	"time"
+
+	"plantgate/internal/ingest/mapping"
 )
 
 // Config is the whole configuration. The embedded example documents every key.
@@ -186,7 +188,7 @@ type Presence struct {
 }
 
 // Subscription binds a topic filter to machines and a payload format. The
-// filter's levels may be captures: {site} {area} {line} {machine}.
+// filter's levels may be captures: {site} {area} {line} {machine} {signal}.
 type Subscription struct {
 	Topic string `koanf:"topic"`
 	// QoS is 1 unless given.
@@ -198,6 +200,28 @@ type Subscription struct {
 	// TimeZone is the zone of times without an offset, where it is not the
 	// format's usual one.
 	TimeZone string `koanf:"timezone"`
+
+	// What follows says how payloads are read that are none of the built-in shapes, and
+	// what is added to every message; see package mapping.
+	JSON         *mapping.JSONSpec `koanf:"json"`
+	CSV          *mapping.CSVSpec  `koanf:"csv"`
+	TimeFormat   string            `koanf:"time_format"`
+	StatusMap    map[string]string `koanf:"status_map"`
+	QualityMap   map[string]string `koanf:"quality_map"`
+	Signal       string            `koanf:"signal"`
+	Scale        string            `koanf:"scale"`
+	Offset       string            `koanf:"offset"`
+	DecimalComma bool              `koanf:"decimal_comma"`
+	Units        map[string]string `koanf:"units"`
+	Constants    map[string]any    `koanf:"constants"`
+}
+
+// Mapping returns what the subscription says of payloads.
+func (s Subscription) Mapping() mapping.Spec {
+	return mapping.Spec{
+		Format: s.Format, JSON: s.JSON, CSV: s.CSV, TimeFormat: s.TimeFormat, StatusMap: s.StatusMap, QualityMap: s.QualityMap,
+		Signal: s.Signal, Scale: s.Scale, Offset: s.Offset, DecimalComma: s.DecimalComma, Units: s.Units, Constants: s.Constants,
+	}
 }
 
 // OPCUA holds the connections to OPC UA servers.
@@ -313,6 +337,10 @@ const (
 	FormatEnvelope = "envelope"
 	FormatSnapshot = "snapshot"
 	FormatValue    = "value"
+	FormatJSON     = mapping.JSON
+	FormatCSV      = mapping.CSV
+	FormatNumber   = mapping.Number
+	FormatText     = mapping.Text
 )
 
 // ApplyElementDefaults fills what the elements of lists leave out. Load does it;

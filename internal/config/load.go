@@ -137,6 +137,9 @@ func unknownKeys(raw map[string]any, t reflect.Type, prefix string) Faults {
 }
 
 func unknownIn(value any, t reflect.Type, key string) Faults {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch v := value.(type) {
 	case map[string]any:
 		switch t.Kind() {
@@ -161,8 +164,14 @@ func unknownIn(value any, t reflect.Type, key string) Faults {
 
 func fieldByKey(t reflect.Type, name string) (reflect.StructField, bool) {
 	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("koanf") == name {
-			return t.Field(i), true
+		f := t.Field(i)
+		if f.Tag.Get("koanf") == name {
+			return f, true
+		}
+		if f.Anonymous { // its keys are those of the struct that it is in
+			if inner, ok := fieldByKey(f.Type, name); ok {
+				return inner, true
+			}
 		}
 	}
 	return reflect.StructField{}, false

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"plantgate/internal/ingest/mapping"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt/topic"
 )
@@ -205,7 +206,7 @@ func (s Subscription) validate(key string) []Fault {
 	if s.QoS != nil && (*s.QoS < 0 || *s.QoS > 2) {
 		add("qos", "must be 0, 1 or 2")
 	}
-	formats := []string{FormatAuto, FormatFlat, FormatEnvelope, FormatSnapshot, FormatValue}
+	formats := []string{FormatAuto, FormatFlat, FormatEnvelope, FormatSnapshot, FormatValue, FormatJSON, FormatCSV, FormatNumber, FormatText}
 	if !slices.Contains(formats, s.Format) {
 		add("format", "must be one of %s, not %q", strings.Join(formats, ", "), s.Format)
 	}
@@ -224,8 +225,28 @@ func (s Subscription) validate(key string) []Fault {
 	switch {
 	case s.MachineID != "" && mes.CheckID(s.MachineID) != nil:
 		add("machine_id", "%s", mes.CheckID(s.MachineID))
-	case s.MachineID == "" && !named && (s.Format == FormatSnapshot || s.Format == FormatValue):
+	case s.MachineID == "" && !named && s.namesNoMachine():
 		add("machine_id", "is required: a %s names no machine, and the topic has no {machine}", s.Format)
 	}
+	if err != nil || !slices.Contains(formats, s.Format) {
+		return faults
+	}
+	_, wrong := mapping.Compile(s.Mapping(), pattern.CapturedNames())
+	for _, f := range wrong {
+		add(f.Key, "%s", f.Detail)
+	}
 	return faults
+}
+
+// namesNoMachine tells whether no message can say which machine it is of.
+func (s Subscription) namesNoMachine() bool {
+	switch s.Format {
+	case FormatSnapshot, FormatValue, FormatNumber, FormatText:
+		return true
+	case FormatCSV:
+		return s.CSV != nil && s.CSV.Machine == ""
+	case FormatJSON:
+		return s.JSON != nil && s.JSON.Machine == "" && !slices.ContainsFunc(s.JSON.Each, func(e mapping.EachSpec) bool { return e.Machine != "" })
+	}
+	return false
 }

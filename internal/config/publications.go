@@ -78,7 +78,7 @@ func (m MQTT) brokerOf(c MQTTConnection) string {
 	}
 	own, port, err := net.SplitHostPort(m.Broker.Listen)
 	reached := own == "" || isLoopback(own) || net.ParseIP(own).IsUnspecified()
-	if m.Broker.Enabled && err == nil && port == u.Port() && port != "0" && (host == "localhost" && reached || host == strings.ToLower(own)) {
+	if m.Broker.Enabled && err == nil && port == u.Port() && port != "0" && (host == "localhost" && reached || strings.EqualFold(host, own)) {
 		return ownBroker
 	}
 	return net.JoinHostPort(host, u.Port())

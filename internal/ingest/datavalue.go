@@ -2,14 +2,16 @@ package ingest
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
 	"plantgate/internal/mes"
 )
 
-// FormatDataValue is the form in which quarantine keeps an OPC UA value: it comes
-// as no text, so that of the record is kept, exactly enough to replay it.
+// FormatDataValue is the form in which quarantine keeps a record that has no message of
+// its own: an OPC UA value, which comes as no text, or one of several records that were
+// made of one message. The record is kept, exactly enough to replay it.
 const FormatDataValue Format = "datavalue"
 
 // dataValue is a record that came without a text. What the door knew (site,
@@ -21,6 +23,8 @@ type dataValue struct {
 	ServerTimestamp string            `json:"server_timestamp,omitempty"`
 	StatusCode      mes.StatusCode    `json:"status_code"`
 	Status          mes.Status        `json:"status,omitempty"`
+	MessageID       string            `json:"message_id,omitempty"`
+	Sequence        *int64            `json:"sequence,omitempty"`
 	Flags           []mes.Flag        `json:"flags,omitempty"`
 	Signals         []dataValueSignal `json:"signals"`
 }
@@ -35,13 +39,15 @@ type dataValueSignal struct {
 func encodeDataValue(r *mes.Record) []byte {
 	v := dataValue{
 		NodeID: r.Origin.Address, TimestampOrigin: r.TimeOrigin, ServerTimestamp: timeText(r.ServerTime),
-		StatusCode: r.StatusCode, Status: r.Status,
+		StatusCode: r.StatusCode, Status: r.Status, MessageID: r.MessageID, Sequence: r.Sequence,
 	}
 	if r.TimeOrigin != mes.TimeReceipt {
 		v.Timestamp = timeText(r.Time)
 	}
-	if r.HasFlag(mes.FlagOverflow) {
-		v.Flags = []mes.Flag{mes.FlagOverflow}
+	for _, flag := range keptFlags {
+		if r.HasFlag(flag) {
+			v.Flags = append(v.Flags, flag)
+		}
 	}
 	for _, s := range r.Signals {
 		v.Signals = append(v.Signals, dataValueSignal(s))
@@ -49,6 +55,9 @@ func encodeDataValue(r *mes.Record) []byte {
 	text, _ := json.Marshal(v) // texts, numbers and canonical JSON
 	return text
 }
+
+// keptFlags say something of a value that nothing else tells.
+var keptFlags = []mes.Flag{mes.FlagOverflow, mes.FlagRetained}
 
 func timeText(t time.Time) string {
 	if t.IsZero() {
@@ -84,8 +93,8 @@ func (b *builder) dataValue(n node) {
 	}
 	if m, ok := n.member("flags"); ok {
 		for _, flag := range m.items {
-			if flag.text == string(mes.FlagOverflow) {
-				b.rec.Flags = append(b.rec.Flags, mes.FlagOverflow)
+			if slices.Contains(keptFlags, mes.Flag(flag.text)) {
+				b.rec.Flags = append(b.rec.Flags, mes.Flag(flag.text))
 			}
 		}
 	}

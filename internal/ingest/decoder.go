@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sync"
 
+	"plantgate/internal/ingest/mapping"
 	"plantgate/internal/mes"
 )
 
@@ -51,6 +52,9 @@ var utf8BOM = []byte{0xef, 0xbb, 0xbf}
 // Decode turns the bytes of a message, or of an array or lines of messages,
 // into records in their order. See Decoder.
 func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
+	if mapping.IsMapped(src.Origin.Format) {
+		return d.decodeMapped(src, body)
+	}
 	if !isBatch(&src, body) {
 		records := make([]mes.Record, 1)
 		d.DecodeOne(src, body, &records[0])
@@ -121,6 +125,15 @@ func (d *JSONDecoder) tooLarge(raw []byte) *mes.Error {
 
 // parse reads the object that a message is.
 func (d *JSONDecoder) parse(r *reader, raw []byte) (node, *mes.Error) {
+	n, fault := d.read(r, raw)
+	if fault == nil && n.kind != '{' {
+		fault = mes.Errorf(mes.CodeInvalid, "a message is a JSON object, not %s", n.kindName())
+	}
+	return n, fault
+}
+
+// read reads a JSON value.
+func (d *JSONDecoder) read(r *reader, raw []byte) (node, *mes.Error) {
 	if len(raw) > d.limits.MaxRecord {
 		return node{}, d.tooLarge(raw)
 	}
@@ -133,9 +146,6 @@ func (d *JSONDecoder) parse(r *reader, raw []byte) (node, *mes.Error) {
 		if n, fault = parseJSON(raw, d.limits.MaxDepth); fault != nil {
 			return node{}, fault
 		}
-	}
-	if n.kind != '{' {
-		return node{}, mes.Errorf(mes.CodeInvalid, "a message is a JSON object, not %s", n.kindName())
 	}
 	return n, nil
 }

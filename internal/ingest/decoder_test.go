@@ -104,6 +104,9 @@ func describe(records []mes.Record) string {
 			extra, _ := json.Marshal(map[string]any{"sequence": r.Sequence, "message_id": r.MessageID, "snapshot": r.Snapshot, "flags": r.Flags})
 			b.WriteString("  " + string(extra) + "\n")
 		}
+		if r.StatusCode != 0 {
+			b.WriteString(fmt.Sprintf("  quality %#x\n", uint32(r.StatusCode)))
+		}
 		for _, s := range r.Signals {
 			b.WriteString("  " + s.Name + " = " + string(s.Value.AppendJSON(nil)))
 			if s.Unit != "" {

@@ -69,18 +69,19 @@ func (j *job) quarantine(i int, rec *mes.Record, fault *mes.Error) {
 }
 
 // QuarantineItem makes an item of a record that can't be accepted: the message as
-// it came, or the record where it came as no text.
+// it came, or the record where it came as no text or is only a part of its message.
 func QuarantineItem(rec *mes.Record, fault *mes.Error) mes.QuarantineItem {
-	raw := rec.Payload
-	if raw == nil && Format(rec.Origin.Format) == FormatDataValue {
-		raw = encodeDataValue(rec)
+	raw, origin := rec.Payload, rec.Origin
+	hasContent := len(rec.Signals) > 0 || rec.Status != ""
+	if raw == nil && (hasContent || Format(origin.Format) == FormatDataValue) {
+		raw, origin.Format = encodeDataValue(rec), string(FormatDataValue)
 	}
 	id := rec.QuarantineID
 	if id.IsZero() {
 		id = mes.NewID()
 	}
 	return mes.QuarantineItem{
-		ID: id, State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: rec.Origin,
+		ID: id, State: mes.QuarantineOpen, ReceivedAt: rec.ReceivedAt, Origin: origin,
 		SiteID: rec.SiteID, MachineID: rec.MachineID, DataType: rec.DataType,
 		Reason: *fault, Raw: raw,
 	}

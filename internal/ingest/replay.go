@@ -33,7 +33,7 @@ func (s *Service) Replay(ctx context.Context, r Replay) ([]mes.Receipt, error) {
 	if item.State != mes.QuarantineOpen {
 		return nil, mes.Errorf(mes.CodeConflict, "the item was %s already", item.State)
 	}
-	batch := s.decoder.Decode(replaySource(item, r), replayBody(item, r))
+	batch := s.decoder.Decode(s.replaySource(item, r), replayBody(item, r))
 	j := s.jobs.get(batch)
 	for i := range batch {
 		if err := s.admitReplayed(ctx, &batch[i], item, i); err != nil {
@@ -67,13 +67,20 @@ func (s *Service) admitReplayed(ctx context.Context, rec *mes.Record, item mes.Q
 	return nil
 }
 
-func replaySource(item mes.QuarantineItem, r Replay) Source {
+// replaySource is what is known of a quarantined message: what the door knew, instead of
+// that what the present configuration says of its topic, and what the caller corrects.
+func (s *Service) replaySource(item mes.QuarantineItem, r Replay) Source {
 	src := Source{
 		Origin: item.Origin, SiteID: item.SiteID, MachineID: item.MachineID, DataType: item.DataType,
 		ReceivedAt: item.ReceivedAt, Answerable: true,
 	}
 	if zone, err := time.LoadLocation(item.Origin.TimeZone); err == nil && item.Origin.TimeZone != "" {
 		src.Zone = zone
+	}
+	if s.opts.Present != nil && r.Format == "" && Format(item.Origin.Format) != FormatDataValue {
+		if present, ok := s.opts.Present(item.Origin); ok {
+			src.bind(present)
+		}
 	}
 	if r.MachineID != "" {
 		src.MachineID = r.MachineID
@@ -85,6 +92,23 @@ func replaySource(item mes.QuarantineItem, r Replay) Source {
 		src.Origin.Format = r.Format
 	}
 	return src
+}
+
+// bind takes over how a binding reads messages, and what it knows of them.
+func (src *Source) bind(b Source) {
+	src.Origin.Format, src.Zone, src.Mapping = b.Origin.Format, b.Zone, b.Mapping
+	if src.Zone == nil {
+		src.Origin.TimeZone = ""
+	}
+	if b.SiteID != "" {
+		src.SiteID = b.SiteID
+	}
+	if b.MachineID != "" {
+		src.MachineID = b.MachineID
+	}
+	if b.DataType != "" {
+		src.DataType = b.DataType
+	}
 }
 
 func replayBody(item mes.QuarantineItem, r Replay) []byte {

@@ -23,7 +23,7 @@ const (
 )
 
 // Options are the settings of a Service. All are required but
-// Retention, Clock and Logger.
+// Retention, Present, Clock and Logger.
 type Options struct {
 	Sites *Sites
 	// MaxFuture is how far a source time may be ahead of its receipt.
@@ -40,8 +40,12 @@ type Options struct {
 	// QueueRecords and QueueBytes bound what may wait for the writers.
 	QueueRecords int
 	QueueBytes   int
-	Clock        func() time.Time
-	Logger       *slog.Logger
+	// Present returns what the configuration says now of a message that came by a
+	// connection and address, so that what a wrong binding sent to quarantine can be
+	// replayed once that is corrected; false where it says nothing. May be nil.
+	Present func(mes.Origin) (Source, bool)
+	Clock   func() time.Time
+	Logger  *slog.Logger
 }
 
 // keyWindow is how long an Idempotency-Key is remembered.
@@ -162,7 +166,10 @@ func (s *Service) admitJob(ctx context.Context, j *job, wait bool) error {
 }
 
 // stamp sets the times that the receiver gives.
-func (s *Service) stamp(rec *mes.Record) {
+func (s *Service) stamp(rec *mes.Record) { s.stampAt(rec, s.nextReceipt) }
+
+// stampAt is stamp with the clock that makes times of receipt increase.
+func (s *Service) stampAt(rec *mes.Record, next func(time.Time) time.Time) {
 	if rec.ReceivedAt.IsZero() {
 		rec.ReceivedAt = s.opts.Clock()
 	}
@@ -172,7 +179,7 @@ func (s *Service) stamp(rec *mes.Record) {
 	}
 	// A batch that is offered again after an error keeps its times, and so its ids.
 	if rec.Fault == nil && rec.TimeOrigin == mes.TimeReceipt && rec.Time.IsZero() {
-		rec.ReceivedAt = s.nextReceipt(rec.ReceivedAt)
+		rec.ReceivedAt = next(rec.ReceivedAt)
 		rec.Time = rec.ReceivedAt
 	}
 }
@@ -192,20 +199,26 @@ func (s *Service) nextReceipt(t time.Time) time.Time {
 // admit sets the record's fault if it can't be accepted. It returns an error
 // only if that can't be decided now.
 func (s *Service) admit(ctx context.Context, rec *mes.Record) error {
-	if rec.Fault != nil {
-		return nil
-	}
-	if rec.Fault = rec.Validate(); rec.Fault != nil {
-		return nil
-	}
-	if rec.Fault = s.checkTime(rec); rec.Fault != nil {
-		return nil
-	}
-	if _, ok := s.opts.Sites.Zone(rec.SiteID); !ok {
-		rec.Fault = mes.Invalid([]mes.FieldError{{Pointer: "/site_id", Detail: "unknown site"}})
+	if s.check(rec); rec.Fault != nil {
 		return nil
 	}
 	return s.checkKnown(ctx, rec)
+}
+
+// check sets the record's fault if it can't be accepted whatever the store says.
+func (s *Service) check(rec *mes.Record) {
+	if rec.Fault != nil {
+		return
+	}
+	if rec.Fault = rec.Validate(); rec.Fault != nil {
+		return
+	}
+	if rec.Fault = s.checkTime(rec); rec.Fault != nil {
+		return
+	}
+	if _, ok := s.opts.Sites.Zone(rec.SiteID); !ok {
+		rec.Fault = mes.Invalid([]mes.FieldError{{Pointer: "/site_id", Detail: "unknown site"}})
+	}
 }
 
 func (s *Service) checkTime(rec *mes.Record) *mes.Error {

@@ -61,6 +61,9 @@ func (b *builder) fault(pointer, format string, args ...any) {
 
 // finish makes the record whole: its signals sorted and checked, or its fault.
 func (b *builder) finish() {
+	if b.src.Mapping != nil {
+		addFixed(b.rec, b.src.Mapping)
+	}
 	b.rec.SortSignals()
 	for i := 1; i < len(b.rec.Signals); i++ {
 		if b.rec.Signals[i].Name == b.rec.Signals[i-1].Name {

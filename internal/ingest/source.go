@@ -3,6 +3,7 @@ package ingest
 import (
 	"time"
 
+	"plantgate/internal/ingest/mapping"
 	"plantgate/internal/mes"
 )
 
@@ -21,6 +22,9 @@ type Source struct {
 	ReceivedAt time.Time
 	// Retained marks a retained MQTT message.
 	Retained bool
+	// Mapping is what the binding says of the payload, with the captured levels of the
+	// topic; nil where it says nothing.
+	Mapping *mapping.Bound
 	// Answerable means that the sender of a single message waits for its fault.
 	Answerable bool
 }

@@ -176,7 +176,8 @@ type Record struct {
 	// enters the identity, and is not stored.
 	Owner *Ownership
 	// Payload is the message as it came: a JSON object, or any bytes where
-	// Fault is set. Nil where there was none (OPC UA).
+	// Fault is set. Nil where there was none (OPC UA), where it was no JSON object, or
+	// where its message is several records.
 	Payload []byte
 	// Fault is why the message can't be accepted. A record with a fault goes to
 	// quarantine, or back to its sender if Answerable.

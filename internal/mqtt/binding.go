@@ -5,6 +5,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
+	"plantgate/internal/ingest/mapping"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt/topic"
 )
@@ -19,6 +20,7 @@ type Binding struct {
 	machineID string
 	dataType  mes.DataType
 	zone      *time.Location
+	mapping   *mapping.Mapping // nil where the binding says nothing of payloads
 }
 
 // Bindings are the bindings of one connection, in configured order.
@@ -84,7 +86,8 @@ func newBinding(s config.Subscription) (Binding, error) {
 			return Binding{}, mes.Errorf(mes.CodeInvalid, "unknown time zone %q", s.TimeZone)
 		}
 	}
-	return b, nil
+	b.mapping, err = compileMapping(s, b.format, pattern)
+	return b, err
 }
 
 // filters returns what to subscribe to, each filter once with its highest QoS.
@@ -111,28 +114,39 @@ type filter struct {
 
 // Match tells whether any binding is for the topic.
 func (b Bindings) Match(name string) bool {
-	_, _, ok := b.find(name)
-	return ok
+	index, _ := b.find(name)
+	return index >= 0
 }
 
-func (b Bindings) find(name string) (Binding, topic.Captures, bool) {
-	for _, binding := range b.list {
-		if c, ok := binding.pattern.Match(name); ok {
-			return binding, c, true
+// find returns the index of the first binding that is for the topic, -1 if none is.
+func (b Bindings) find(name string) (int, topic.Captures) {
+	for i := range b.list {
+		if c, ok := b.list[i].pattern.Match(name); ok {
+			return i, c
 		}
 	}
-	return Binding{}, topic.Captures{}, false
+	return -1, topic.Captures{}
 }
 
 // Decode turns a message into records. A topic that no binding is for, or whose
 // captured levels are no ids, gives a record with a fault, so that quarantine
 // keeps the message.
 func (b Bindings) Decode(decoder ingest.Decoder, m Message) []mes.Record {
-	binding, captures, ok := b.find(m.Topic)
-	if !ok {
+	index, captures := b.find(m.Topic)
+	if index < 0 {
 		return b.faulty(ingest.Source{}, m, mes.Errorf(mes.CodeInvalid,
 			"no subscription of the connection matches the topic; the broker's session may still hold a former one"))
 	}
+	src, fault := b.source(&b.list[index], captures, m)
+	if fault != nil {
+		return b.faulty(src, m, fault)
+	}
+	return decoder.Decode(src, m.Payload)
+}
+
+// source is what topic and binding say of a message. Where a captured level is no id it
+// returns a fault, and the source without it.
+func (b Bindings) source(binding *Binding, captures topic.Captures, m Message) (ingest.Source, *mes.Error) {
 	src := ingest.Source{
 		Origin:     mes.Origin{Door: mes.DoorMQTT, Connection: b.connection, Address: m.Topic, Format: binding.format},
 		SiteID:     binding.siteID,
@@ -142,19 +156,22 @@ func (b Bindings) Decode(decoder ingest.Decoder, m Message) []mes.Record {
 		ReceivedAt: m.ReceivedAt,
 		Retained:   m.Retained,
 	}
+	if binding.mapping != nil {
+		src.Mapping = &mapping.Bound{Mapping: binding.mapping, Captures: placeholders(captures)}
+	}
 	if binding.pattern.Captures(topic.CaptureSite) {
 		if err := mes.CheckID(captures.Site); err != nil {
-			return b.faulty(src, m, mes.Errorf(mes.CodeInvalid, "the topic's level {site} %w", err))
+			return src, mes.Errorf(mes.CodeInvalid, "the topic's level {site} %w", err)
 		}
 		src.SiteID = captures.Site
 	}
 	if binding.pattern.Captures(topic.CaptureMachine) {
 		if err := mes.CheckID(captures.Machine); err != nil {
-			return b.faulty(src, m, mes.Errorf(mes.CodeInvalid, "the topic's level {machine} %w", err))
+			return src, mes.Errorf(mes.CodeInvalid, "the topic's level {machine} %w", err)
 		}
 		src.MachineID = captures.Machine
 	}
-	return decoder.Decode(src, m.Payload)
+	return src, nil
 }
 
 func (b Bindings) faulty(src ingest.Source, m Message, fault *mes.Error) []mes.Record {

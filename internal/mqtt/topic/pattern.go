@@ -19,12 +19,19 @@ const (
 	CaptureArea    = "area"
 	CaptureLine    = "line"
 	CaptureMachine = "machine"
+	// CaptureSignal names the signal of a payload that is a value alone.
+	CaptureSignal = "signal"
 )
+
+// CaptureNames lists the names that a level may capture.
+func CaptureNames() []string {
+	return []string{CaptureSite, CaptureArea, CaptureLine, CaptureMachine, CaptureSignal}
+}
 
 // Captures are the levels of a topic that a pattern gave names to; "" where
 // the pattern does not name one, or where the level is empty.
 type Captures struct {
-	Site, Area, Line, Machine string
+	Site, Area, Line, Machine, Signal string
 }
 
 // Pattern is a topic filter with captures.
@@ -76,8 +83,8 @@ func (p Pattern) check() error {
 	for i, level := range p.levels {
 		name, isCapture := captureName(level)
 		switch {
-		case isCapture && !slices.Contains([]string{CaptureSite, CaptureArea, CaptureLine, CaptureMachine}, name):
-			return fmt.Errorf("{%s} is not a capture: those are {site}, {area}, {line} and {machine}", name)
+		case isCapture && !slices.Contains(CaptureNames(), name):
+			return fmt.Errorf("{%s} is not a capture: those are {site}, {area}, {line}, {machine} and {signal}", name)
 		case isCapture && slices.Contains(seen, name):
 			return fmt.Errorf("{%s} stands twice", name)
 		case isCapture:
@@ -125,6 +132,17 @@ func (p Pattern) Filter() string {
 // Captures tells whether the pattern has a capture of that name.
 func (p Pattern) Captures(name string) bool { return slices.Contains(p.levels, "{"+name+"}") }
 
+// CapturedNames lists the names of the pattern's captures.
+func (p Pattern) CapturedNames() []string {
+	var names []string
+	for _, level := range p.levels {
+		if name, ok := captureName(level); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Match tells whether a topic matches, and what its captured levels are. As
 // MQTT says, a wildcard in the first level matches no topic that begins with $.
 func (p Pattern) Match(topic string) (Captures, bool) {
@@ -165,5 +183,7 @@ func (c *Captures) set(level, value string) {
 		c.Line = value
 	case "{" + CaptureMachine + "}":
 		c.Machine = value
+	case "{" + CaptureSignal + "}":
+		c.Signal = value
 	}
 }

@@ -122,7 +122,7 @@ func FuzzPattern(f *testing.F) {
 		if rest, ok := strings.CutPrefix(name, "$share/"); ok {
 			_, name, _ = strings.Cut(rest, "/")
 		}
-		name = strings.NewReplacer("{site}", site, "{machine}", machine, "{area}", "A", "{line}", "L", "+", "x", "#", "y").Replace(name)
+		name = strings.NewReplacer("{site}", site, "{machine}", machine, "{area}", "A", "{line}", "L", "{signal}", "S", "+", "x", "#", "y").Replace(name)
 		if strings.HasPrefix(name, "$") {
 			return
 		}
