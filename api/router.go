@@ -16,7 +16,7 @@ import (
 )
 
 // Deps are what the HTTP interface calls. All are required but Patient, Clock,
-// Logger, Registerer, Gatherer and Adapters.
+// Logger, Registerer, Gatherer, Adapters and Samples.
 type Deps struct {
 	Auth     Authenticator
 	Decoder  Decoder
@@ -32,6 +32,8 @@ type Deps struct {
 	Backlog func() Backlog
 	// Adapters returns the state of every MQTT and OPC UA connection.
 	Adapters func() []mes.AdapterStatus
+	// Samples tries MQTT messages; nil where there are no connections.
+	Samples SampleTester
 	// Registerer takes the metrics of this package, Gatherer shows all of them.
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -126,6 +128,7 @@ func (a *API) routes() []route {
 		{post, "/api/v1/quarantine/:id/discard", mes.ScopeDataWrite, noBody, a.discardQuarantined},
 
 		{get, "/api/v1/adapters", mes.ScopeAdaptersRead, noBody, a.listAdapters},
+		{post, "/api/v1/adapters/mqtt/:name/test", mes.ScopeAdaptersRead, resourceBody, a.testMessage},
 
 		{get, "/healthz", open, noBody, a.getHealth},
 		{get, "/readyz", open, noBody, a.getReadiness},
@@ -149,6 +152,9 @@ func New(deps Deps, settings Settings) (*API, error) {
 	}
 	if deps.Adapters == nil {
 		deps.Adapters = func() []mes.AdapterStatus { return nil }
+	}
+	if deps.Samples == nil {
+		deps.Samples = noSamples
 	}
 	if deps.Patient == nil {
 		deps.Patient = deps.Ingester

@@ -39,6 +39,7 @@ type cli struct {
 	Keys    keysCmd    `cmd:"" help:"Make, list, withdraw and rotate API keys."`
 	Config  configCmd  `cmd:"" help:"Check the configuration, or print an example."`
 	OPCUA   opcuaCmd   `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
+	MQTT    mqttCmd    `cmd:"" name:"mqtt" help:"Try how MQTT messages are read."`
 	Import  importCmd  `cmd:"" help:"Load data that were there before plantgate."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded store while it is in use."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -48,6 +49,7 @@ type cli struct {
 type env struct {
 	ctx            context.Context
 	environ        []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
@@ -55,7 +57,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	code := run(&env{ctx: ctx, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])
+	code := run(&env{ctx: ctx, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

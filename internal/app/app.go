@@ -35,7 +35,9 @@ type App struct {
 	ingest  *ingest.Service
 	rollup  *series.Rollup
 	decoder *ingest.JSONDecoder
-	broker  *broker.Broker
+	// bindings say how MQTT messages are read.
+	bindings bindings
+	broker   *broker.Broker
 	// adapters are the connections to the floor.
 	adapters []adapter
 	server   *api.Server
@@ -108,7 +110,10 @@ func (a *App) openIngest() error {
 	if err != nil {
 		return err
 	}
-	a.ingest, a.decoder = newIngest(a.cfg, a.storage.Intake(), directory, a.log)
+	if a.bindings, err = newBindings(a.cfg.MQTT); err != nil {
+		return err
+	}
+	a.ingest, a.decoder = newIngest(a.cfg, a.storage.Intake(), directory, a.log, a.bindings)
 	return nil
 }
 
@@ -121,7 +126,7 @@ func siteDirectory(cfg config.Config) (*ingest.Sites, error) {
 }
 
 // newIngest is the one door for machine data, over what it commits to.
-func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log *slog.Logger) (*ingest.Service, *ingest.JSONDecoder) {
+func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log *slog.Logger, present bindings) (*ingest.Service, *ingest.JSONDecoder) {
 	d := cfg.Data
 	decoder := ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
 	return ingest.New(to, decoder, ingest.Options{
@@ -129,7 +134,8 @@ func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log 
 		Unknown:      ingest.Policy(cfg.Equipment.Unknown),
 		Writers:      cfg.Store.Writers(),
 		QueueRecords: d.Queue, QueueBytes: d.QueueBytes,
-		Logger: log,
+		Present: present.present,
+		Logger:  log,
 	}), decoder
 }
 
@@ -192,7 +198,7 @@ func (a *App) openHTTP(version string) error {
 	handler, err := api.New(api.Deps{
 		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),
-		Backlog: a.storage.backlog(), Adapters: a.statuses, Registerer: registry, Gatherer: registry, Logger: a.log,
+		Backlog: a.storage.backlog(), Adapters: a.statuses, Samples: a.sample, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
 		return err

@@ -135,6 +135,7 @@ func fixSchemas(doc *openapi3.T) {
 	}
 	value := anything("A number (an exact decimal), string, boolean or array; null for no value yet.")
 	doc.Components.Schemas["Latest"].Value.Properties["value"] = value
+	doc.Components.Schemas["SampleSignal"].Value.Properties["value"] = value
 	record := doc.Components.Schemas["Record"].Value
 	record.Properties["signals"] = openapi3.NewSchemaRef("", &openapi3.Schema{
 		Type: &openapi3.Types{"object"}, Description: "Values by name.",
