@@ -42,12 +42,16 @@ func TestReplacedFilesAreSynced(t *testing.T) {
 	var order []string
 	synced := regexp.MustCompile(`fsync\(\d+<([^>]*)>`)
 	for line := range strings.Lines(string(content)) {
-		switch file := synced.FindStringSubmatch(line); {
+		file := ""
+		if match := synced.FindStringSubmatch(line); len(match) == 2 {
+			file = match[1]
+		}
+		switch {
 		case strings.Contains(line, "rename") && strings.Contains(line, path):
 			order = append(order, "rename")
-		case file != nil && file[1] == folder:
+		case file == folder:
 			order = append(order, "sync of the folder")
-		case file != nil && filepath.Dir(file[1]) == folder:
+		case filepath.Dir(file) == folder:
 			order = append(order, "sync of the file")
 		}
 	}
