@@ -193,7 +193,11 @@ func (s *Spooled) waiting() api.Backlog {
 	var b api.Backlog
 	b.Records, b.Room = s.Backlog()
 	if held := s.runner.Stats().Held; held.Attempts > 0 {
-		b.Oldest, b.Attempts, b.Refusal = held.Oldest, held.Attempts, held.Refused.Error()
+		b.Oldest, b.Attempts = held.Oldest, held.Attempts
+		var fault *mes.Error
+		if errors.As(held.Refused, &fault) { // the rest is for the log
+			b.Refusal = fault.Message
+		}
 	}
 	return b
 }

@@ -51,7 +51,7 @@ func reasonOf(err error) Reason {
 type Held struct {
 	// Oldest is when the oldest of it was received.
 	Oldest time.Time
-	// Refused is why it was refused last, as users may read it.
+	// Refused is why it was refused last.
 	Refused error
 	// Attempts counts how often in succession.
 	Attempts int64
