@@ -128,6 +128,7 @@ type Broker struct {
 	MaxPacket      int            `koanf:"max_packet"`
 	MaxClients     int            `koanf:"max_clients"`
 	Subscriptions  []Subscription `koanf:"subscriptions"`
+	Publish        []Publish      `koanf:"publish"`
 }
 
 // BrokerTLS makes the own broker listen with TLS; empty files are plaintext.
@@ -161,6 +162,7 @@ type MQTTConnection struct {
 	KeepAlive     time.Duration  `koanf:"keep_alive"`
 	Presence      Presence       `koanf:"presence"`
 	Subscriptions []Subscription `koanf:"subscriptions"`
+	Publish       []Publish      `koanf:"publish"`
 }
 
 // ClientTLS is how a server is verified and how the client proves itself.
@@ -350,6 +352,7 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&c.Sites[i].TimeZone, "UTC")
 	}
 	fillSubscriptions(c.MQTT.Broker.Subscriptions)
+	fillPublish(c.MQTT.Broker.Publish)
 	for i := range c.MQTT.Connections {
 		m := &c.MQTT.Connections[i]
 		orDefault(&m.ClientID, "plantgate-"+m.Name)
@@ -358,6 +361,7 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&m.Presence.Online, "online")
 		orDefault(&m.Presence.Offline, "offline")
 		fillSubscriptions(m.Subscriptions)
+		fillPublish(m.Publish)
 	}
 	for i := range c.OPCUA.Connections {
 		o := &c.OPCUA.Connections[i]

@@ -84,7 +84,7 @@ func TestExampleListsLoad(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if len(c.Sites) != 1 || len(c.MQTT.Connections) != 1 || len(c.MQTT.Connections[0].Subscriptions) < 5 ||
+	if len(c.Sites) != 1 || len(c.MQTT.Connections) != 1 || len(c.MQTT.Connections[0].Subscriptions) < 6 || len(c.MQTT.Connections[0].Publish) != 1 ||
 		len(c.OPCUA.Connections) != 1 || c.OPCUA.Connections[0].Machines[0].Nodes[1].Map["1"] != "Running" {
 		t.Errorf("the lists were not read: %+v", c)
 	}

@@ -38,6 +38,7 @@ func (m MQTT) validate() []Fault {
 			faults = append(faults, Fault{key + ".name", fmt.Sprintf("%q is the name of another connection", c.Name)})
 		}
 		names[c.Name] = true
+		faults = append(faults, validatePublish(key, c.Publish, m.subscriptionsAt(c.URL))...)
 		session := c.URL + " " + c.ClientID
 		if c.ClientID != "" && sessions[session] {
 			faults = append(faults, Fault{key + ".client_id", "another connection to this broker has this client id: each would end the other's session"})
@@ -94,8 +95,8 @@ func (c MQTTConnection) validate(key string) []Fault {
 			add("presence", "online and offline must not be empty: an empty retained message deletes the one before (MQTT 3.1.1, 3.3.1.3)")
 		}
 	}
-	if len(c.Subscriptions) == 0 {
-		add("subscriptions", "at least one is required")
+	if len(c.Subscriptions) == 0 && len(c.Publish) == 0 {
+		add("subscriptions", "at least one is required, or something to publish")
 	}
 	return append(faults, validateSubscriptions(key, c.Subscriptions)...)
 }
@@ -165,6 +166,7 @@ func (b Broker) validate(key string) []Fault {
 			add(member+".password", "one of password and password_file is required")
 		}
 	}
+	faults = append(faults, validatePublish(key, b.Publish, b.Subscriptions)...)
 	return append(faults, validateSubscriptions(key, b.Subscriptions)...)
 }
 
@@ -206,7 +208,7 @@ func (s Subscription) validate(key string) []Fault {
 	if s.QoS != nil && (*s.QoS < 0 || *s.QoS > 2) {
 		add("qos", "must be 0, 1 or 2")
 	}
-	formats := []string{FormatAuto, FormatFlat, FormatEnvelope, FormatSnapshot, FormatValue, FormatJSON, FormatCSV, FormatNumber, FormatText}
+	formats := []string{FormatAuto, FormatFlat, FormatEnvelope, FormatSnapshot, FormatValue, FormatJSON, FormatCSV, FormatNumber, FormatText, FormatReply}
 	if !slices.Contains(formats, s.Format) {
 		add("format", "must be one of %s, not %q", strings.Join(formats, ", "), s.Format)
 	}

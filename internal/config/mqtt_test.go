@@ -49,6 +49,9 @@ func TestMQTTConnectionFaults(t *testing.T) {
 		"client id":       {func(c *MQTTConnection) { c.ClientID = "" }, []string{"client_id session"}},
 		"keep-alive":      {func(c *MQTTConnection) { c.KeepAlive = time.Millisecond }, []string{"keep_alive 1s"}},
 		"nothing":         {func(c *MQTTConnection) { c.Subscriptions = nil }, []string{"subscriptions required"}},
+		"only to publish": {func(c *MQTTConnection) {
+			c.Subscriptions, c.Publish = nil, []Publish{{Kind: "command", Topic: "down/{machine}"}}
+		}, nil},
 		"topic":           {func(c *MQTTConnection) { c.Subscriptions[0].Topic = "a/#/b" }, []string{"subscriptions[0].topic last level"}},
 		"QoS":             {func(c *MQTTConnection) { c.Subscriptions[0].QoS = &three }, []string{"subscriptions[0].qos 0, 1 or 2"}},
 		"format":          {func(c *MQTTConnection) { c.Subscriptions[0].Format = "xml" }, []string{"subscriptions[0].format must be"}},

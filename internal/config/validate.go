@@ -25,6 +25,7 @@ func (c *Config) Validate() Faults {
 	f = append(f, c.Data.validate()...)
 	f = append(f, oneOf("equipment.unknown", c.Equipment.Unknown, UnknownRegister, UnknownQuarantine, UnknownRefuse)...)
 	f = append(f, c.MQTT.validate()...)
+	f = append(f, c.validatePublishing()...)
 	f = append(f, c.OPCUA.validate()...)
 	if c.Metrics.Listen != "" {
 		f = append(f, address("metrics.listen", c.Metrics.Listen)...)

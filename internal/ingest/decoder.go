@@ -55,6 +55,9 @@ func (d *JSONDecoder) Decode(src Source, body []byte) []mes.Record {
 	if mapping.IsMapped(src.Origin.Format) {
 		return d.decodeMapped(src, body)
 	}
+	if Format(src.Origin.Format) == FormatReply {
+		return []mes.Record{reply(&src, body)}
+	}
 	if !isBatch(&src, body) {
 		records := make([]mes.Record, 1)
 		d.DecodeOne(src, body, &records[0])

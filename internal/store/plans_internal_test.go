@@ -63,6 +63,13 @@ func queries(s *Store) map[string]statement {
 		}
 		all[name+" "+strconv.FormatInt(int64(combination), 2)] = s.quarantineQuery(f).statement()
 	}
+	for name, f := range map[string]mes.CommandFilter{
+		"commands":           {SiteID: "s", MachineID: "m"},
+		"commands of before": {SiteID: "s", MachineID: "m", Before: mes.NewID()},
+		"commands by state":  {SiteID: "s", MachineID: "m", State: mes.CommandSent, Limit: 10},
+	} {
+		all[name] = s.commandQuery(f).statement()
+	}
 	return all
 }
 

@@ -72,6 +72,13 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"QuarantineResolvedOnce": testQuarantineResolvedOnce,
 		"APIKeys":                testAPIKeys,
 		"APIKeyReplaced":         testAPIKeyReplaced,
+		"Outbox":                 testOutbox,
+		"OutboxRetained":         testOutboxRetained,
+		"OutboxFenced":           testOutboxFenced,
+		"CommandRequests":        testCommandRequests,
+		"CommandReplies":         testCommandReplies,
+		"CommandCancelled":       testCommandCancelled,
+		"CommandLists":           testCommandLists,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
