@@ -18,18 +18,24 @@ import (
 // names in another case, invalid UTF-8, a second value after the first, and a
 // missing body.
 func (a *API) decode(c echo.Context, v any) error {
+	_, err := a.decodeWhole(c, v)
+	return err
+}
+
+// decodeWhole is decode for those who need the bytes of the body too.
+func (a *API) decodeWhole(c echo.Context, v any) ([]byte, error) {
 	name, err := mediaType(c.Request())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !isJSON(name) {
-		return mes.Errorf(mes.CodeUnsupported, "the Content-Type must be application/json")
+		return nil, mes.Errorf(mes.CodeUnsupported, "the Content-Type must be application/json")
 	}
 	body, err := a.readBody(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return decodeStrict(body, v)
+	return body, decodeStrict(body, v)
 }
 
 // decodeOptional is decode for bodies that may be missing.

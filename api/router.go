@@ -25,6 +25,7 @@ type Deps struct {
 	// it is Ingester where it is nil.
 	Patient    ingest.Ingester
 	Quarantine Quarantine
+	Commands   Commands
 	Store      Store
 	Series     SeriesReader
 	// Backlog tells what waits on this server for a shared database; nil where nothing
@@ -46,6 +47,7 @@ type Store interface {
 	RecordStore
 	EquipmentStore
 	LatestStore
+	CommandStore
 	QuarantineStore
 	ReadyStore
 }
@@ -119,7 +121,12 @@ func (a *API) routes() []route {
 		{get, "/api/v1/equipment/:id", mes.ScopeEquipmentRead, noBody, a.getEquipment},
 		{get, "/api/v1/equipment/:id/latest", mes.ScopeDataRead, noBody, a.listEquipmentLatest},
 		{get, "/api/v1/equipment/:id/series", mes.ScopeDataRead, noBody, a.getSeries},
+		{post, "/api/v1/equipment/:id/commands", mes.ScopeFloorWrite, resourceBody, a.sendCommand},
+		{get, "/api/v1/equipment/:id/commands", mes.ScopeEquipmentRead, noBody, a.listCommands},
 		{get, "/api/v1/latest", mes.ScopeDataRead, noBody, a.listLatest},
+
+		{get, "/api/v1/commands/:id", mes.ScopeEquipmentRead, noBody, a.getCommand},
+		{post, "/api/v1/commands/:id/cancel", mes.ScopeFloorWrite, noBody, a.cancelCommand},
 
 		{get, "/api/v1/quarantine", mes.ScopeDataRead, noBody, a.listQuarantine},
 		{get, "/api/v1/quarantine/:id", mes.ScopeDataRead, noBody, a.getQuarantined},

@@ -16,6 +16,7 @@ import (
 	"plantgate/internal/apply"
 	"plantgate/internal/auth"
 	"plantgate/internal/certs"
+	"plantgate/internal/command"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/lease"
@@ -23,6 +24,7 @@ import (
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/opcua"
+	"plantgate/internal/outbox"
 	"plantgate/internal/retention"
 	"plantgate/internal/series"
 )
@@ -38,6 +40,10 @@ type App struct {
 	// bindings say how MQTT messages are read.
 	bindings bindings
 	broker   *broker.Broker
+	// commands go to the floor by the outboxes, of which each connection that publishes has
+	// one, by its name.
+	commands *command.Service
+	outboxes map[string]*outbox.Queue
 	// adapters are the connections to the floor.
 	adapters []adapter
 	server   *api.Server
@@ -63,6 +69,9 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 		return nil, err
 	}
 	a.rollup = series.NewRollup(a.storage.storeOf(), series.RollupOptions{Logger: log})
+	if err := a.openCommands(); err != nil {
+		return nil, err
+	}
 	if err := a.openFloor(); err != nil {
 		return nil, err
 	}
@@ -143,20 +152,20 @@ func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log 
 // from here on; its publishers wait until Run commits.
 func (a *App) openFloor() error {
 	for _, c := range a.cfg.MQTT.Connections {
-		keeper := a.storage.connections()
-		if c.SharedGroup != "" { // every server has a part of the messages
+		keeper, deal := a.storage.connections(), (*lease.Keeper)(nil)
+		if c.SharedGroup != "" { // every server has a part of the messages, and one publishes
 			c.ClientID += "-" + a.cfg.Store.ServerName()
-			keeper = nil
+			keeper, deal = nil, keeper
 		}
-		err := a.connect(mes.DoorMQTT, c.Name, keeper, func(ingester ingest.Ingester) (adapter, error) {
-			return mqtt.New(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Notes: a.storage, Log: a.log})
+		err := a.connect(mes.DoorMQTT, c.Name, keeper, func(ingester ingest.Ingester, owner *mes.Ownership) (adapter, error) {
+			return a.openMQTT(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Notes: a.storage, Log: a.log}, owner, deal)
 		})
 		if err != nil {
 			return fmt.Errorf("MQTT connection %s: %w", c.Name, err)
 		}
 	}
 	for _, c := range a.cfg.OPCUA.Connections {
-		err := a.connect(mes.DoorOPCUA, c.Name, a.storage.connections(), func(ingester ingest.Ingester) (adapter, error) {
+		err := a.connect(mes.DoorOPCUA, c.Name, a.storage.connections(), func(ingester ingest.Ingester, _ *mes.Ownership) (adapter, error) {
 			return opcua.New(c, opcua.Deps{
 				Ingester: ingester, Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
 			})
@@ -169,14 +178,14 @@ func (a *App) openFloor() error {
 		return nil
 	}
 	var err error
-	a.broker, err = broker.Start(a.cfg.MQTT.Broker, broker.Deps{Ingester: a.ingest.Patient(), Decoder: a.decoder, Log: a.log})
+	a.broker, err = broker.Start(a.cfg.MQTT.Broker, broker.Deps{Ingester: a.commands.Replies(a.ingest.Patient()), Decoder: a.decoder, Log: a.log})
 	return err
 }
 
 // connect adds a connection: one that is always this server's, or one that keeper says
 // when it is. A connection that can't be configured fails here in either case.
-func (a *App) connect(door mes.Door, name string, keeper *lease.Keeper, open func(ingest.Ingester) (adapter, error)) error {
-	ad, err := open(a.ingest.Patient())
+func (a *App) connect(door mes.Door, name string, keeper *lease.Keeper, open func(ingest.Ingester, *mes.Ownership) (adapter, error)) error {
+	ad, err := open(a.ingest.Patient(), nil)
 	if err == nil && keeper != nil {
 		ad = &ownedConnection{door: door, name: name, keeper: keeper, ingester: a.ingest.Patient(), open: open, pause: betweenOpenings, log: a.log, since: time.Now()}
 	}
@@ -195,8 +204,9 @@ func (a *App) openHTTP(version string) error {
 	}
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
 	registry := newRegistry(a.ingest, a.storage.collector(), a.statuses)
+	registry.MustRegister(&outboxCollector{a.storage.storeOf(), a.outboxes})
 	handler, err := api.New(api.Deps{
-		Auth: keys, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
+		Auth: keys, Commands: a.commands, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),
 		Backlog: a.storage.backlog(), Adapters: a.statuses, Samples: a.sample, Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
@@ -282,10 +292,7 @@ func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
 		run(ad.Run)
 	}
 	if a.broker != nil {
-		run(func(ctx context.Context) error {
-			<-ctx.Done()
-			return a.broker.Close()
-		})
+		run(a.runOwnBroker)
 	}
 	if a.metrics != nil {
 		run(a.metrics.run)

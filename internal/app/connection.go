@@ -29,7 +29,7 @@ type ownedConnection struct {
 	name     string
 	keeper   *lease.Keeper
 	ingester ingest.Ingester
-	open     func(ingest.Ingester) (adapter, error)
+	open     func(ingest.Ingester, *mes.Ownership) (adapter, error)
 	// pause is how long a connection is left alone that can't be opened here.
 	pause time.Duration
 	log   *slog.Logger
@@ -69,7 +69,8 @@ func (c *ownedConnection) Run(ctx context.Context) error {
 
 // own keeps the connection until ctx ends. It fails with errUnfit where this server can't.
 func (c *ownedConnection) own(ctx context.Context, l lease.Lease) error {
-	ad, unfit := c.openFit(ingest.Owned(c.ingester, l.Ownership()))
+	owner := l.Ownership()
+	ad, unfit := c.openFit(ingest.Owned(c.ingester, owner), &owner)
 	if unfit == nil {
 		var err error
 		if unfit, err = c.keep(ctx, ad); unfit == nil || err != nil {
@@ -83,8 +84,8 @@ func (c *ownedConnection) own(ctx context.Context, l lease.Lease) error {
 }
 
 // openFit fails too where what is opened could not connect with the files of this machine.
-func (c *ownedConnection) openFit(ingester ingest.Ingester) (adapter, error) {
-	ad, err := c.open(ingester)
+func (c *ownedConnection) openFit(ingester ingest.Ingester, owner *mes.Ownership) (adapter, error) {
+	ad, err := c.open(ingester, owner)
 	if err == nil {
 		err = checkFiles(ad)
 	}
@@ -136,7 +137,7 @@ func (c *ownedConnection) waitFit(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		}
-		_, err := c.openFit(c.ingester)
+		_, err := c.openFit(c.ingester, nil)
 		c.setFault(err)
 		if err == nil {
 			return true

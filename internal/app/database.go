@@ -85,7 +85,7 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (dat
 func ownedConnections(cfg config.Config) []string {
 	var names []string
 	for _, c := range cfg.MQTT.Connections {
-		if c.SharedGroup == "" {
+		if c.SharedGroup == "" || len(c.Publish) > 0 { // of a shared one, the right to publish
 			names = append(names, connectionName(mes.DoorMQTT, c.Name))
 		}
 	}

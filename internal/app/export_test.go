@@ -26,7 +26,8 @@ var ConnectionName = connectionName
 
 // Connect returns a connection that one server at a time has.
 func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.Ingester, open func(ingest.Ingester) (Adapter, error)) Adapter {
-	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: open, pause: 200 * time.Millisecond, log: slog.New(slog.DiscardHandler), since: time.Now()}
+	unowned := func(ingester ingest.Ingester, _ *mes.Ownership) (adapter, error) { return open(ingester) }
+	return &ownedConnection{door: door, name: name, keeper: keeper, ingester: ingester, open: unowned, pause: 200 * time.Millisecond, log: slog.New(slog.DiscardHandler), since: time.Now()}
 }
 
 // KeepConnectionsBy puts another keeper in the place of the one that says which

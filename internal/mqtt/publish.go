@@ -2,12 +2,17 @@ package mqtt
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"plantgate/internal/mes"
 )
+
+// ErrNotConnected is in the chain of an error of Publish that says that nothing was sent:
+// there is no connection.
+var ErrNotConnected = errors.New("not connected")
 
 // Publication is a message to the broker.
 type Publication struct {
@@ -44,7 +49,7 @@ func (c *current) get() *session {
 func (a *Adapter) Publish(ctx context.Context, p Publication) error {
 	s := a.current.get()
 	if s == nil {
-		return mes.Errorf(mes.CodeUnavailable, "there is no connection to the broker")
+		return mes.Wrap(mes.CodeUnavailable, ErrNotConnected, "there is no connection to the broker")
 	}
 	return s.publish(ctx, p)
 }

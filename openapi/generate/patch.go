@@ -21,6 +21,7 @@ func patch(doc *openapi3.T) error {
 	doc.Tags = openapi3.Tags{
 		{Name: "data", Description: "Records: one message of one machine at one time."},
 		{Name: "equipment", Description: "Sites and machines, and the newest values of their signals."},
+		{Name: "commands", Description: "Commands to machines, and what the machines say of them."},
 		{Name: "quarantine", Description: "Messages that could not be accepted: read, correct and replay them."},
 		{Name: "operation", Description: "Health, connections to the floor, metrics, and this document."},
 		{Name: "pages", Description: "What a browser shows."},
@@ -136,6 +137,7 @@ func fixSchemas(doc *openapi3.T) {
 	value := anything("A number (an exact decimal), string, boolean or array; null for no value yet.")
 	doc.Components.Schemas["Latest"].Value.Properties["value"] = value
 	doc.Components.Schemas["SampleSignal"].Value.Properties["value"] = value
+	doc.Components.Schemas["CommandReply"].Value.Properties["data"] = anything("Any JSON that the machine sent.")
 	record := doc.Components.Schemas["Record"].Value
 	record.Properties["signals"] = openapi3.NewSchemaRef("", &openapi3.Schema{
 		Type: &openapi3.Types{"object"}, Description: "Values by name.",

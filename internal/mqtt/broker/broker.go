@@ -114,6 +114,7 @@ func (b *Broker) serve(cfg config.Broker, l net.Listener) error {
 	capabilities.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: capabilities,
+		InlineClient: true, // which Publish needs
 		Logger:       slog.New(discreet{b.log.Handler()}),
 	})
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {

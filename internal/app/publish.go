@@ -1,0 +1,175 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"plantgate/internal/command"
+	"plantgate/internal/config"
+	"plantgate/internal/lease"
+	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
+	"plantgate/internal/mqtt/topic"
+	"plantgate/internal/outbox"
+)
+
+// ownBrokerTarget is the target of what goes by the own broker.
+const ownBrokerTarget = "broker"
+
+// openCommands makes a queue for each connection by which something is published, and
+// the ways that commands go.
+func (a *App) openCommands() error {
+	a.outboxes = map[string]*outbox.Queue{}
+	var routes []command.Route
+	add := func(target string, list []config.Publish) error {
+		for _, p := range list {
+			template, err := topic.ParseTemplate(p.Topic)
+			if err != nil {
+				return fmt.Errorf("publish %s: %w", p.Topic, err)
+			}
+			if a.outboxes[target] == nil {
+				a.outboxes[target] = outbox.New(a.storage.storeOf(), target, outbox.Options{Logger: a.log})
+			}
+			routes = append(routes, command.Route{
+				SiteID: p.SiteID, Machines: p.MachineIDs, Topic: template.Topic, QoS: byte(*p.QoS), Queue: a.outboxes[target],
+			})
+		}
+		return nil
+	}
+	for _, c := range a.cfg.MQTT.Connections {
+		if err := add(connectionName(mes.DoorMQTT, c.Name), c.Publish); err != nil {
+			return err
+		}
+	}
+	if b := a.cfg.MQTT.Broker; b.Enabled {
+		if err := add(ownBrokerTarget, b.Publish); err != nil {
+			return err
+		}
+	}
+	a.commands = command.New(a.storage.storeOf(), routes, time.Now)
+	return nil
+}
+
+// publisher publishes by MQTT.
+type publisher interface {
+	Publish(ctx context.Context, p mqtt.Publication) error
+}
+
+// deliverBy brings messages of the outbox to a broker.
+func deliverBy(p publisher) outbox.Deliver {
+	return func(ctx context.Context, m outbox.Message) error {
+		err := p.Publish(ctx, mqtt.Publication{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retained: m.Retained})
+		if errors.Is(err, mqtt.ErrNotConnected) {
+			return fmt.Errorf("%w: %w", outbox.ErrAway, err)
+		}
+		return err
+	}
+}
+
+// publishing is a connection that takes what waits for it along.
+type publishing struct {
+	*mqtt.Adapter
+	deliver func(context.Context) error
+}
+
+// Run implements adapter. What is on its way at the end is waited for while the
+// connection is up.
+func (p publishing) Run(ctx context.Context) error {
+	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	delivered := make(chan error, 1)
+	go func() {
+		delivered <- p.deliver(ctx)
+		disconnect()
+	}()
+	err := p.Adapter.Run(connected)
+	return errors.Join(err, <-delivered)
+}
+
+// openMQTT makes a connection. owner is the right to it, nil where it needs none; deal is
+// the keeper of the right to publish by a connection that every server has.
+func (a *App) openMQTT(c config.MQTTConnection, deps mqtt.Deps, owner *mes.Ownership, deal *lease.Keeper) (adapter, error) {
+	deps.Ingester = a.commands.Replies(deps.Ingester)
+	name := connectionName(mes.DoorMQTT, c.Name)
+	queue := a.outboxes[name]
+	if queue == nil {
+		return mqtt.New(c, deps)
+	}
+	deps.Connected = queue.Connected
+	ad, err := mqtt.New(c, deps)
+	if err != nil {
+		return nil, err
+	}
+	deliver := deliverBy(ad)
+	if deal == nil {
+		return publishing{ad, func(ctx context.Context) error { return queue.Run(ctx, deliver, owner) }}, nil
+	}
+	return publishing{ad, func(ctx context.Context) error {
+		return deal.While(ctx, name, func(ctx context.Context, l lease.Lease) error {
+			mine := l.Ownership()
+			return queue.Run(ctx, deliver, &mine)
+		})
+	}}, nil
+}
+
+// runOwnBroker serves the own broker until ctx ends.
+func (a *App) runOwnBroker(ctx context.Context) error {
+	var err error
+	if queue := a.outboxes[ownBrokerTarget]; queue != nil {
+		err = queue.Run(ctx, deliverBy(a.broker), nil)
+	} else {
+		<-ctx.Done()
+	}
+	return errors.Join(err, a.broker.Close())
+}
+
+var (
+	outboxWaitingDesc  = desc("outbox_waiting", "Messages that wait for the target.", "target")
+	outboxAgeDesc      = desc("outbox_oldest_seconds", "Age of the oldest message that waits for the target; 0 if none does.", "target")
+	outboxSentDesc     = desc("outbox_sent_total", "Messages that the target has taken from this server.", "target")
+	outboxExpiredDesc  = desc("outbox_expired_total", "Messages whose time had passed before they could be sent.", "target")
+	outboxFailuresDesc = desc("outbox_failures_total", "Attempts to send a message that failed; what is away is not tried.", "target")
+)
+
+// outboxCollector shows what waits and what went.
+type outboxCollector struct {
+	store interface {
+		WaitingOf(ctx context.Context, target string) (outbox.Waiting, error)
+	}
+	queues map[string]*outbox.Queue
+}
+
+// longestCount is how long a scrape waits for the database.
+const longestCount = 2 * time.Second
+
+func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{outboxWaitingDesc, outboxAgeDesc, outboxSentDesc, outboxExpiredDesc, outboxFailuresDesc} {
+		ch <- d
+	}
+}
+
+func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), longestCount)
+	defer cancel()
+	for target, queue := range c.queues {
+		s := queue.Stats()
+		ch <- prometheus.MustNewConstMetric(outboxSentDesc, prometheus.CounterValue, float64(s.Sent), target)
+		ch <- prometheus.MustNewConstMetric(outboxExpiredDesc, prometheus.CounterValue, float64(s.Expired), target)
+		ch <- prometheus.MustNewConstMetric(outboxFailuresDesc, prometheus.CounterValue, float64(s.Failures), target)
+		// While the database is away nobody knows what waits in it.
+		w, err := c.store.WaitingOf(ctx, target)
+		if err != nil {
+			continue
+		}
+		age := 0.0
+		if !w.Oldest.IsZero() {
+			age = max(time.Since(w.Oldest).Seconds(), 0)
+		}
+		ch <- prometheus.MustNewConstMetric(outboxWaitingDesc, prometheus.GaugeValue, float64(w.Messages), target)
+		ch <- prometheus.MustNewConstMetric(outboxAgeDesc, prometheus.GaugeValue, age, target)
+	}
+}
