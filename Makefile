@@ -20,7 +20,7 @@ K6         := $(TOOLS)/k6-$(K6_VERSION)
 # Rounds and lengths of long tests: the short form is the default, `make soak` sets
 # the full one. What they mean stands in CONTRIBUTING.md.
 SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_CUTS=1000 PLANTGATE_TEST_BODIES=50000 \
-	PLANTGATE_TEST_OUTAGE=30
+	PLANTGATE_TEST_OUTAGE=30 PLANTGATE_TEST_DISPATCHES=20000 PLANTGATE_TEST_DISPATCH_KILLS=120
 
 .PHONY: help
 help: ## List the targets
