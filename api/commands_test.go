@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -52,7 +53,7 @@ func TestSendCommand(t *testing.T) {
 	if r.header.Get("Location") != "/api/v1/commands/"+sent.ID || sent.State != "pending" || string(sent.Parameters) != `{"order":"4711","n":1.50}` {
 		t.Errorf("answer %s, at %s", r.body, r.header.Get("Location"))
 	}
-	if got := f.get("/api/v1/commands/" + sent.ID).want(http.StatusOK); string(got.body) != string(r.body) {
+	if got := f.get("/api/v1/commands/" + sent.ID).want(http.StatusOK); !bytes.Equal(got.body, r.body) {
 		t.Errorf("read %s\nwant %s", got.body, r.body)
 	}
 	list, err := f.store.NextMessages(t.Context(), "mqtt:hall", "main~M001", 10)
@@ -101,7 +102,7 @@ func TestSendCommandRefuses(t *testing.T) {
 		"all at once":     {path, `{"command":"+","expires_at":"2020-01-01T00:00:00Z"}`, 422, []string{"/command", "/expires_at"}},
 		"parameters":      {path, `{"command":"stop","parameters":[1]}`, 422, []string{"/parameters"}},
 		"large":           {path, `{"command":"stop","parameters":{"x":"` + strings.Repeat("x", 256<<10) + `"}}`, 422, []string{"/parameters"}},
-		"unknown member":  {path, `{"command":"stop","paramters":{}}`, 422, []string{"/paramters"}},
+		"unknown member":  {path, `{"command":"stop","params":{}}`, 422, []string{"/params"}},
 		"malformed":       {path, `{"command":"stop"`, 400, nil},
 		"query":           {path + "?x=1", `{"command":"stop"}`, 422, []string{"/x"}},
 	} {
@@ -135,7 +136,7 @@ func TestSendCommandAgain(t *testing.T) {
 	_, err = f.store.ReplyToCommands(t.Context(), []mes.CommandReply{{CommandID: id, Status: mes.CommandCompleted, Message: "done", ReceivedAt: time.Now()}})
 	f.must(err)
 	again := f.command(path, soon, key).want(http.StatusCreated)
-	if string(again.body) != string(first.body) || again.header.Get("Location") != first.header.Get("Location") {
+	if !bytes.Equal(again.body, first.body) || again.header.Get("Location") != first.header.Get("Location") {
 		t.Errorf("first %s\nagain %s", first.body, again.body)
 	}
 	f.command(path, `{"command":"start"}`, key).wantProblem(422)
@@ -148,7 +149,7 @@ func TestSendCommandAgain(t *testing.T) {
 	}
 	time.Sleep(350 * time.Millisecond) // expired by now: a new request would be refused
 	f.command(path, soon, nil).wantProblem(422, "/expires_at")
-	if late := f.command(path, soon, key).want(http.StatusCreated); string(late.body) != string(first.body) {
+	if late := f.command(path, soon, key).want(http.StatusCreated); !bytes.Equal(late.body, first.body) {
 		t.Errorf("after the expiry %s", late.body)
 	}
 	f.command(path, fmt.Sprintf(body, "2020-01-01T00:00:00Z"), key).wantProblem(422)

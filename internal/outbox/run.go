@@ -38,6 +38,8 @@ type run struct {
 	seen int64
 	// lookAt is when to look for messages of other servers.
 	lookAt time.Time
+	// blind is set while the outbox can't be read.
+	blind bool
 	// lost is set once another server serves the queue.
 	lost bool
 }
@@ -110,11 +112,13 @@ func (r *run) look(ctx context.Context) {
 	r.lookAt = time.Now().Add(r.opts.Poll)
 	keys, err := r.store.WaitingKeys(ctx, r.target)
 	if err != nil {
-		if ctx.Err() == nil {
-			r.log.Warn("the outbox can't be read", slog.Any("error", err))
+		if ctx.Err() == nil && !r.blind {
+			r.blind = true
+			r.log.Warn("the outbox can't be read; what is in it waits", slog.Any("error", err))
 		}
 		return
 	}
+	r.blind = false
 	r.ready = r.ready[:0]
 	waiting := make(map[string]bool, len(keys))
 	for _, key := range keys {
