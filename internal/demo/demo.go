@@ -89,6 +89,10 @@ func Configure(c config.Config, folder, opcuaEndpoint string, s Secrets) config.
 		config.Subscription{Topic: "opc_data/all_variables", Format: config.FormatSnapshot, MachineID: "OPC-BRIDGE"},
 		config.Subscription{Topic: "opc_data/my_variable", Format: config.FormatValue, MachineID: "OPC-BRIDGE"},
 	)
+	if !c.Store.IsSQLServer() { // whose servers have no broker of their own for commands
+		c.MQTT.Broker.Subscriptions = append(c.MQTT.Broker.Subscriptions, config.Subscription{Topic: "plant/{site}/{machine}/replies", Format: config.FormatReply})
+		c.MQTT.Broker.Publish = append(c.MQTT.Broker.Publish, config.Publish{Topic: "plant/{site}/{machine}/commands"})
+	}
 	c.OPCUA.Connections = append(c.OPCUA.Connections, connection(opcuaEndpoint))
 	c.ApplyElementDefaults()
 	return c
