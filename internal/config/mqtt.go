@@ -212,6 +212,9 @@ func (s Subscription) validate(key string) []Fault {
 	if !slices.Contains(formats, s.Format) {
 		add("format", "must be one of %s, not %q", strings.Join(formats, ", "), s.Format)
 	}
+	if s.Format == FormatReply && (s.DataType != "" || s.TimeZone != "") {
+		add("format", "a reply has neither data_type nor timezone")
+	}
 	if s.DataType != "" && !slices.Contains(mes.DataTypes(), mes.DataType(s.DataType)) {
 		add("data_type", "must be Telemetry, Production, Quality, Event or State, not %q", s.DataType)
 	}

@@ -48,6 +48,13 @@ func TestPublishedElsewhere(t *testing.T) {
 	checkFaults(t, MQTT{Connections: []MQTTConnection{a, b}}.validate(), "", nil)
 }
 
+func TestReplyFaults(t *testing.T) {
+	t.Parallel()
+	c := validConnection()
+	c.Subscriptions = []Subscription{{Topic: "up/{machine}/replies", Format: FormatReply}, {Topic: "up/replies", Format: FormatReply, DataType: "Event"}}
+	checkFaults(t, MQTT{Connections: []MQTTConnection{c}}.validate(), "mqtt.connections[0].", []string{"subscriptions[1].format neither data_type"})
+}
+
 func TestPublishingFaults(t *testing.T) {
 	t.Parallel()
 	c := Default()
