@@ -38,7 +38,7 @@ func (m MQTT) validate() []Fault {
 			faults = append(faults, Fault{key + ".name", fmt.Sprintf("%q is the name of another connection", c.Name)})
 		}
 		names[c.Name] = true
-		faults = append(faults, validatePublish(key, c.Publish, m.subscriptionsAt(c.URL))...)
+		faults = append(faults, validatePublish(key, c.Publish)...)
 		session := c.URL + " " + c.ClientID
 		if c.ClientID != "" && sessions[session] {
 			faults = append(faults, Fault{key + ".client_id", "another connection to this broker has this client id: each would end the other's session"})
@@ -166,7 +166,7 @@ func (b Broker) validate(key string) []Fault {
 			add(member+".password", "one of password and password_file is required")
 		}
 	}
-	faults = append(faults, validatePublish(key, b.Publish, b.Subscriptions)...)
+	faults = append(faults, validatePublish(key, b.Publish)...)
 	return append(faults, validateSubscriptions(key, b.Subscriptions)...)
 }
 

@@ -39,6 +39,10 @@ func (m MQTT) publications() []publication {
 		if topic.CheckName(c.Presence.Topic) == nil {
 			list = append(list, publication{fmt.Sprintf("mqtt.connections[%d].presence.topic", i), c.Presence.Topic, m.brokerOf(c)})
 		}
+		list = append(list, published(fmt.Sprintf("mqtt.connections[%d]", i), m.brokerOf(c), c.Publish)...)
+	}
+	if m.Broker.Enabled {
+		list = append(list, published("mqtt.broker", ownBroker, m.Broker.Publish)...)
 	}
 	return list
 }

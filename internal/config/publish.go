@@ -39,17 +39,16 @@ func fillPublish(list []Publish) {
 	}
 }
 
-// validatePublish checks the sections of a connection. subscriptions are all that are
-// made at the same broker: what is published must not come in again.
-func validatePublish(key string, list []Publish, subscriptions []Subscription) []Fault {
+// validatePublish checks the sections of a connection.
+func validatePublish(key string, list []Publish) []Fault {
 	var faults []Fault
 	for i, p := range list {
-		faults = append(faults, p.validate(fmt.Sprintf("%s.publish[%d]", key, i), subscriptions)...)
+		faults = append(faults, p.validate(fmt.Sprintf("%s.publish[%d]", key, i))...)
 	}
 	return faults
 }
 
-func (p Publish) validate(key string, subscriptions []Subscription) []Fault {
+func (p Publish) validate(key string) []Fault {
 	var faults []Fault
 	add := func(member, format string, args ...any) {
 		faults = append(faults, Fault{key + "." + member, fmt.Sprintf(format, args...)})
@@ -80,11 +79,6 @@ func (p Publish) validate(key string, subscriptions []Subscription) []Fault {
 	if !template.Has(topic.CaptureMachine) && !p.isForOne() {
 		add("topic", "must have {machine}, or be for one machine: every machine would take the commands of all")
 	}
-	for _, s := range subscriptions {
-		if filter, err := topic.Parse(s.Topic); err == nil && template.MayReach(filter) {
-			add("topic", "the subscription of %s would take in what is published here", s.Topic)
-		}
-	}
 	return faults
 }
 
@@ -93,15 +87,15 @@ func (p Publish) isForOne() bool {
 	return len(p.MachineIDs) == 1 && !strings.ContainsAny(p.MachineIDs[0], `*?[\`)
 }
 
-// subscriptionsAt are those of every connection to a broker.
-func (m MQTT) subscriptionsAt(url string) []Subscription {
-	var list []Subscription
-	for _, c := range m.Connections {
-		if c.URL == url {
-			list = append(list, c.Subscriptions...)
+// published are the publications of a connection whose topics can be read.
+func published(key, broker string, list []Publish) []publication {
+	var all []publication
+	for i, p := range list {
+		if _, err := topic.ParseTemplate(p.Topic); err == nil {
+			all = append(all, publication{fmt.Sprintf("%s.publish[%d].topic", key, i), p.Topic, broker})
 		}
 	}
-	return list
+	return all
 }
 
 // validatePublishing checks what is published against the rest of the configuration.

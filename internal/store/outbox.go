@@ -29,7 +29,7 @@ var (
 	commandExpired = portable("UPDATE command SET state = 'expired', finished_at = ? WHERE id = ? AND state = 'pending'")
 )
 
-type messageRow struct {
+type outboxRow struct {
 	Position  int64     `db:"position"`
 	ID        uuid      `db:"id"`
 	Target    string    `db:"target"`
@@ -42,7 +42,7 @@ type messageRow struct {
 	ExpiresAt timestamp `db:"expires_at"`
 }
 
-func (r *messageRow) toDomain() outbox.Message {
+func (r *outboxRow) toDomain() outbox.Message {
 	return outbox.Message{
 		Position: r.Position, ID: mes.ID(r.ID), Target: r.Target, Key: r.Key, Topic: r.Topic, Payload: r.Payload,
 		QoS: byte(r.QoS), Retained: r.Retained, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
@@ -75,7 +75,7 @@ func (s *Store) WaitingKeys(ctx context.Context, target string) ([]string, error
 
 // NextMessages implements outbox.Store.
 func (s *Store) NextMessages(ctx context.Context, target, key string, limit int) ([]outbox.Message, error) {
-	var rows []messageRow
+	var rows []outboxRow
 	if err := s.selectRows(ctx, &rows, nextMessages, target, key, limit); err != nil {
 		return nil, s.db.readFault(err, "read the outbox")
 	}

@@ -64,20 +64,3 @@ func (t Template) Topic(site, machine, command string) (string, error) {
 	}
 	return text, nil
 }
-
-// MayReach tells whether a topic of the template can match a pattern.
-func (t Template) MayReach(p Pattern) bool {
-	for i, level := range p.levels {
-		switch {
-		case level == "#":
-			return true
-		case i >= len(t.levels):
-			return false
-		}
-		_, place := captureName(t.levels[i])
-		if !place && !isSingle(level) && level != t.levels[i] {
-			return false
-		}
-	}
-	return len(t.levels) == len(p.levels)
-}

@@ -54,36 +54,3 @@ func TestTemplateTopic(t *testing.T) {
 		}
 	}
 }
-
-// TestTemplateMayReach compares what the template says of itself with topics of it.
-func TestTemplateMayReach(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		template, filter string
-		want             bool
-	}{
-		{"plant/{site}/{machine}/commands", "plant/{site}/{machine}/data", false},
-		{"plant/{site}/{machine}/commands", "plant/{site}/{machine}/+", true},
-		{"plant/{site}/{machine}/commands", "plant/#", true},
-		{"plant/{site}/{machine}/commands", "#", true},
-		{"plant/{site}/{machine}/commands", "plant/main/M1/commands", true},
-		{"plant/{site}/{machine}/commands", "plant/main/M1", false},
-		{"plant/{site}/{machine}", "plant/main/M1/commands", false},
-		{"plant/{machine}", "plant/{machine}/#", true},
-		{"plant/{machine}", "$share/g/plant/{machine}", true},
-		{"plant/{machine}/{command}", "plant/+/replies", true},
-		{"down/{machine}", "up/#", false},
-	} {
-		template, err := topic.ParseTemplate(tt.template)
-		if err != nil {
-			t.Fatal(err)
-		}
-		filter, err := topic.Parse(tt.filter)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := template.MayReach(filter); got != tt.want {
-			t.Errorf("%s may reach %s: %t", tt.template, tt.filter, got)
-		}
-	}
-}
