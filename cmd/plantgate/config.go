@@ -21,6 +21,9 @@ func (c *configCheckCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range cfg.Warnings() {
+		fmt.Fprintf(e.stderr, "warning: %s: %s\n", w.Key, w.Detail)
+	}
 	_, err = fmt.Fprintf(e.stdout, "the configuration is right: %d MQTT and %d OPC UA connections, own broker %s, store %s\n",
 		len(cfg.MQTT.Connections), len(cfg.OPCUA.Connections), onOff(cfg.MQTT.Broker.Enabled), cfg.Store.RedactedDSN())
 	return err

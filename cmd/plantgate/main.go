@@ -33,16 +33,17 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Demo    demoCmd    `cmd:"" help:"Run the server with a simulated plant, to look at."`
-	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date, or show where it stands."`
-	Keys    keysCmd    `cmd:"" help:"Make, list, withdraw and rotate API keys."`
-	Config  configCmd  `cmd:"" help:"Check the configuration, or print an example."`
-	OPCUA   opcuaCmd   `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
-	MQTT    mqttCmd    `cmd:"" name:"mqtt" help:"Try how MQTT messages are read."`
-	Import  importCmd  `cmd:"" help:"Load data that were there before plantgate."`
-	Backup  backupCmd  `cmd:"" help:"Copy the embedded store while it is in use."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Run the server."`
+	Demo      demoCmd      `cmd:"" help:"Run the server with a simulated plant, to look at."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the schema of the store up to date, or show where it stands."`
+	Keys      keysCmd      `cmd:"" help:"Make, list, withdraw and rotate API keys."`
+	Config    configCmd    `cmd:"" help:"Check the configuration, or print an example."`
+	Passwords passwordsCmd `cmd:"" help:"Hash passwords of the own broker's users."`
+	OPCUA     opcuaCmd     `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
+	MQTT      mqttCmd      `cmd:"" name:"mqtt" help:"Try how MQTT messages are read."`
+	Import    importCmd    `cmd:"" help:"Load data that were there before plantgate."`
+	Backup    backupCmd    `cmd:"" help:"Copy the embedded store while it is in use."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // env is what commands are given of the world.

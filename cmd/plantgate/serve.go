@@ -17,6 +17,9 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range cfg.Warnings() {
+		log.Warn("the configuration can be bettered", "key", w.Key, "detail", w.Detail)
+	}
 	a, err := app.Open(e.ctx, cfg, version, log)
 	if err != nil {
 		return e.startError(err, log)

@@ -178,7 +178,9 @@ func (a *App) openFloor() error {
 		return nil
 	}
 	var err error
-	a.broker, err = broker.Start(a.cfg.MQTT.Broker, broker.Deps{Ingester: a.commands.Replies(a.ingest.Patient()), Decoder: a.decoder, Log: a.log})
+	a.broker, err = broker.Start(a.cfg.MQTT.Broker, broker.Deps{
+		Ingester: a.commands.Replies(a.ingest.Patient()), Decoder: a.decoder, Log: a.log, Folder: brokerFolder(a.cfg),
+	})
 	return err
 }
 
@@ -205,6 +207,9 @@ func (a *App) openHTTP(version string) error {
 	a.caFile, a.secure = material.CAFile, material.TLS != nil
 	registry := newRegistry(a.ingest, a.storage.collector(), a.statuses)
 	registry.MustRegister(&outboxCollector{a.storage.storeOf(), a.outboxes})
+	if a.broker != nil {
+		registry.MustRegister(&brokerCollector{a.broker})
+	}
 	handler, err := api.New(api.Deps{
 		Auth: keys, Commands: a.commands, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),

@@ -80,7 +80,9 @@ func runDemo(t *testing.T, cfg config.Config, secrets demo.Secrets) *apptest.Cli
 		}
 	})
 	client := apptest.NewClient(t, a.URL(), a.CAFile(), secrets.APIKey)
-	if !slices.Contains(cfg.MQTT.Broker.Users, config.BrokerUser{Username: demo.MQTTUser, Password: secrets.MQTTPassword}) {
+	if !slices.ContainsFunc(cfg.MQTT.Broker.Users, func(u config.BrokerUser) bool {
+		return u.Username == demo.MQTTUser && u.Password == secrets.MQTTPassword
+	}) {
 		t.Error("the plant's user is not the broker's")
 	}
 	return client

@@ -116,15 +116,30 @@ func (a *App) openMQTT(c config.MQTTConnection, deps mqtt.Deps, owner *mes.Owner
 	}}, nil
 }
 
-// runOwnBroker serves the own broker until ctx ends.
+// runOwnBroker serves the own broker until ctx ends, its disk fails or nothing can be
+// published any more.
 func (a *App) runOwnBroker(ctx context.Context) error {
-	var err error
-	if queue := a.outboxes[ownBrokerTarget]; queue != nil {
-		err = queue.Run(ctx, deliverBy(a.broker), nil)
-	} else {
-		<-ctx.Done()
+	publishing, stop := context.WithCancel(ctx)
+	published := make(chan error, 1)
+	go func() {
+		queue := a.outboxes[ownBrokerTarget]
+		if queue == nil {
+			<-publishing.Done()
+			published <- nil
+			return
+		}
+		published <- queue.Run(publishing, deliverBy(a.broker), nil)
+	}()
+	var failed error
+	select {
+	case <-a.broker.Failed():
+		failed = errors.New("the disk failed on which the MQTT broker keeps its sessions")
+	case failed = <-published:
+		published <- nil
+	case <-ctx.Done():
 	}
-	return errors.Join(err, a.broker.Close())
+	stop()
+	return errors.Join(failed, <-published, a.broker.Close())
 }
 
 var (

@@ -129,6 +129,10 @@ type Broker struct {
 	MaxClients     int            `koanf:"max_clients"`
 	Subscriptions  []Subscription `koanf:"subscriptions"`
 	Publish        []Publish      `koanf:"publish"`
+	// AllowPlaintext consents to passwords without TLS on addresses other than loopback.
+	AllowPlaintext bool              `koanf:"allow_plaintext"`
+	Persistence    BrokerPersistence `koanf:"persistence"`
+	Limits         BrokerLimits      `koanf:"limits"`
 }
 
 // BrokerTLS makes the own broker listen with TLS; empty files are plaintext.
@@ -142,6 +146,12 @@ type BrokerUser struct {
 	Username     string `koanf:"username"`
 	Password     string `koanf:"password"`
 	PasswordFile string `koanf:"password_file"`
+	// PasswordHash is one of Argon2id or bcrypt; PasswordFile may hold one too.
+	PasswordHash string `koanf:"password_hash"`
+	// Publish and Subscribe are the topic filters that the user may use. Without either
+	// it may use everything but the broker's own topics; with one, nothing of the other.
+	Publish   []string `koanf:"publish"`
+	Subscribe []string `koanf:"subscribe"`
 }
 
 // MQTTConnection is a permanent connection to a broker.
@@ -312,7 +322,7 @@ func Default() Config {
 			Queue:        50_000,
 			QueueBytes:   64 << 20,
 		},
-		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 1 << 20, MaxClients: 1000}},
+		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 1 << 20, MaxClients: 1000, Persistence: BrokerPersistence{Enabled: true}, Limits: defaultBrokerLimits()}},
 		Metrics: Metrics{Listen: "127.0.0.1:9464"},
 		Log:     Log{Level: "info", Format: "text"},
 	}

@@ -162,11 +162,13 @@ func (b Broker) validate(key string) []Fault {
 			add(member+".username", "must be given, and once only")
 		}
 		names = append(names, u.Username)
-		if (u.Password == "") == (u.PasswordFile == "") {
-			add(member+".password", "one of password and password_file is required")
-		}
+		faults = append(faults, u.validate(key+"."+member)...)
 	}
 	faults = append(faults, validatePublish(key, b.Publish)...)
+	if b.TLS.CertFile == "" && !b.AllowPlaintext && !b.AllowAnonymous && err == nil && !isLoopback(host) && len(b.Users) > 0 {
+		add("tls", "passwords would travel in plain text: give cert_file and key_file, listen on a loopback address, or set allow_plaintext: true if that is meant")
+	}
+	faults = append(faults, b.Limits.validate(key+".limits", b.MaxPacket)...)
 	return append(faults, validateSubscriptions(key, b.Subscriptions)...)
 }
 

@@ -3,11 +3,8 @@
 // stored before they are acknowledged, and then go to the broker's subscribers
 // like all others.
 //
-// Sessions, retained messages and what waits for subscribers are in memory: a
-// restart of the program ends them, and for an absent subscriber at most 8192
-// messages wait, for at most a day. What a publisher has an acknowledgement for
-// is stored, if a subscription of the configuration is for it; the rest it
-// sends again.
+// Sessions, what waits for their clients and retained messages are in a log of their
+// own (package sessions), and so outlive the program.
 package broker
 
 import (
@@ -22,20 +19,18 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
+	"plantgate/internal/mqtt/broker/sessions"
 )
 
 // Name is the broker's name among the connections: the origin of its records
 // and the name of its status.
 const Name = "broker"
-
-// sessionLife is how long the session of an absent client is kept. Clients that
-// ask for a lasting one under a new name each time would fill the memory.
-const sessionLife = 24 * time.Hour
 
 // stopTimeout bounds the wait for commits in hand when the broker stops.
 const stopTimeout = 10 * time.Second
@@ -46,16 +41,23 @@ type Deps struct {
 	Ingester ingest.Ingester
 	Decoder  ingest.Decoder
 	Log      *slog.Logger
+	// Folder is where sessions and retained messages are kept; "" keeps them in memory.
+	Folder string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
 // Broker is an MQTT broker that listens.
 type Broker struct {
+	cfg       config.Broker
 	server    *mochi.Server
+	sessions  *sessions.Registry
+	clients   clients
+	wills     wills
+	denied    denials
 	addr      net.Addr
 	secure    bool
-	users     users
+	users     *users
 	bindings  mqtt.Bindings
 	ingester  ingest.Ingester
 	decoder   ingest.Decoder
@@ -63,6 +65,7 @@ type Broker struct {
 	now       func() time.Time
 	condition *condition
 	lost      atomic.Int64
+	willsSent atomic.Int64
 	// work is what commits run under; it outlives the listener by stopTimeout.
 	work     context.Context
 	stopWork context.CancelFunc
@@ -77,6 +80,9 @@ func Start(cfg config.Broker, deps Deps) (*Broker, error) {
 		deps.Now = time.Now
 	}
 	b := &Broker{
+		cfg:       cfg,
+		clients:   clients{byConn: map[net.Conn]*client{}, refused: map[net.Conn]packets.Code{}},
+		wills:     wills{byID: map[string]*time.Timer{}},
 		ingester:  deps.Ingester,
 		decoder:   deps.Decoder,
 		log:       deps.Log.With("door", mes.DoorMQTT, "connection", Name),
@@ -95,23 +101,58 @@ func Start(cfg config.Broker, deps Deps) (*Broker, error) {
 		return nil, err
 	}
 	b.addr, b.secure = l.Addr(), cfg.TLS.CertFile != ""
+	if err := b.openSessions(deps.Folder); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	if err := b.serve(cfg, l); err != nil {
 		b.stopWork()
-		_ = l.Close()
-		return nil, err
+		return nil, errors.Join(err, l.Close(), b.sessions.Close())
 	}
 	b.condition.running()
 	b.log.Info("MQTT broker listens", "address", b.addr.String(), "tls", b.secure)
 	return b, nil
 }
 
+// openSessions reads what was kept for clients.
+func (b *Broker) openSessions(folder string) error {
+	l := b.cfg.Limits
+	var err error
+	b.sessions, err = sessions.Open(sessions.Options{
+		Folder: folder, MaxQueued: l.MaxQueued, MaxQueuedBytes: l.MaxQueuedBytes, MaxBytes: l.MaxBytes,
+		MaxRetained: l.MaxRetained, MaxRetainedBytes: l.MaxRetainedBytes, MaxSessions: l.MaxSessions, MaxInflight: l.MaxInflight,
+		MayReceive: func(user, clientID, topic string) bool {
+			return b.users.rightsOf(user).maySubscribe(topic, user, clientID)
+		},
+		Log: b.log, Now: b.now,
+	})
+	if err != nil {
+		return mes.Wrap(mes.CodeUnavailable, err, "the sessions of the MQTT broker can't be read")
+	}
+	return nil
+}
+
+// sessionExpiry is the longest that a session is kept without a connection, in seconds.
+func (b *Broker) sessionExpiry() uint32 { return uint32(b.cfg.Limits.SessionExpiry / time.Second) }
+
+// Failed is closed when the disk failed on which sessions are kept. What it holds is
+// unknown then, and the program has to end.
+func (b *Broker) Failed() <-chan struct{} { return b.sessions.Failed() }
+
 // serve puts the library's server behind the listener.
 func (b *Broker) serve(cfg config.Broker, l net.Listener) error {
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(cfg.MaxClients)
 	capabilities.MaximumPacketSize = uint32(cfg.MaxPacket)
-	capabilities.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
+	capabilities.MaximumSessionExpiryInterval = b.sessionExpiry()
+	capabilities.ReceiveMaximum = uint16(cfg.Limits.ReceiveMaximum)
+	capabilities.TopicAliasMaximum = topicAliases
+	// Messages end when their publisher says so, not after a day.
+	capabilities.MaximumMessageExpiryInterval = 0
+	// The library makes room for as many for each client, and only its own topics go
+	// that way.
+	capabilities.MaximumClientWritesPending = 256
 	b.server = mochi.New(&mochi.Options{
 		Capabilities: capabilities,
 		InlineClient: true, // which Publish needs
@@ -120,7 +161,7 @@ func (b *Broker) serve(cfg config.Broker, l net.Listener) error {
 	if err := b.server.AddHook(&hook{b: b}, nil); err != nil {
 		return mes.Wrap(mes.CodeInternal, err, "the MQTT broker can't be set up")
 	}
-	if err := b.server.AddListener(newListener(l, cfg.MaxClients)); err != nil {
+	if err := b.server.AddListener(b.newListener(l)); err != nil {
 		return mes.Wrap(mes.CodeInternal, err, "the MQTT broker can't be set up")
 	}
 	if err := b.server.Serve(); err != nil {
@@ -193,6 +234,8 @@ func (b *Broker) close() error {
 	defer deadline.Stop()
 	defer b.stopWork()
 	err := b.server.Close()
+	b.wills.close()
+	err = errors.Join(err, b.sessions.Close())
 	b.condition.stopped()
 	if err != nil {
 		return mes.Wrap(mes.CodeInternal, err, "the MQTT broker did not stop cleanly")

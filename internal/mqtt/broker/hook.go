@@ -1,24 +1,30 @@
 package broker
 
 import (
-	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"plantgate/internal/mes"
-	"plantgate/internal/mqtt"
+	"plantgate/internal/mqtt/broker/sessions"
 )
 
-// lastingRetry is how long a message that nobody else has (QoS 0, a will) is
-// tried before it is given up.
-const lastingRetry = 10 * time.Second
+// writePatience is how long a client has to take an answer that came late.
+const writePatience = 10 * time.Second
 
-// hook is the broker's part in the MQTT server library. Its methods run in the
-// goroutine of the client that sent the packet: clients wait for their commits
-// side by side, and group commit joins them.
+// topicAliases is how many aliases a client of MQTT 5 may give topics; the library
+// keeps a topic for each.
+const topicAliases = 64
+
+// hook is the broker's part in the MQTT server library, which reads and writes packets
+// and knows who is connected. What goes to subscribers, and what is kept for them, is
+// the sessions package's: the library is told that each message is dealt with, and gets
+// no acknowledgements of subscribers to see. Its methods run in the goroutine of the
+// client that sent the packet: clients wait for their commits side by side, and group
+// commit joins them.
 type hook struct {
 	mochi.HookBase
 	b *Broker
@@ -30,50 +36,171 @@ func (h *hook) ID() string { return "plantgate" }
 // Provides tells which of the library's events the hook takes.
 func (h *hook) Provides(event byte) bool {
 	switch event {
-	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWillSent:
+	case mochi.OnConnectAuthenticate, mochi.OnSessionEstablished, mochi.OnDisconnect, mochi.OnClientExpired,
+		mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill,
+		mochi.OnSubscribe, mochi.OnSubscribed, mochi.OnUnsubscribe,
+		mochi.OnPacketRead, mochi.OnPacketEncode, mochi.OnPacketProcessed,
+		mochi.StoredClients, mochi.StoredSubscriptions:
 		return true
 	}
 	return false
 }
 
-// OnConnectAuthenticate checks user name and password.
-func (h *hook) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
-	return h.b.users.allow(string(pk.Connect.Username), pk.Connect.Password)
+// client is what the broker knows of a connection that was let in.
+type client struct {
+	session *sessions.Session
+	rights  rights
+	user    string
+	present bool // it had the session before
+
+	mu sync.Mutex
+	// limited are filters of the SUBSCRIBE in hand that are beyond a limit, fresh the
+	// subscriptions whose retained messages are to follow its answer.
+	limited map[string]packets.Code
+	fresh   []packets.Subscription
 }
 
-// OnACLCheck lets every user write and read everything but the broker's own
-// topics, which are for reading.
-func (h *hook) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
-	return !write || topic == "" || topic[0] != '$'
+// clients are those that are let in, and the answers to those that are not.
+type clients struct {
+	mu      sync.Mutex
+	byConn  map[net.Conn]*client
+	refused map[net.Conn]packets.Code
 }
 
-// OnPublish stores a message that a subscription of the configuration is for,
-// and returns after the commit. What the library does next depends on the
-// result (all of it found by trying): without an error it acknowledges (PUBACK,
-// with QoS 2 PUBREC) and passes the message on; with ErrRejectPacket it does
-// neither; with any other error it acknowledges all the same on MQTT 3.1.1.
-//
-// A message that can't be stored must not be acknowledged, and its sender must
-// send it again. Since MQTT 3.1.1 knows no negative answer and a client sends
-// again only after a reconnect (4.4), the connection is closed.
-func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
-	if cl.Net.Inline {
-		return pk, nil // what plantgate says itself is no machine data
+func (c *clients) of(cl *mochi.Client) *client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byConn[cl.Net.Conn]
+}
+
+func (c *clients) add(conn net.Conn, one *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byConn[conn] = one
+}
+
+func (c *clients) refuse(conn net.Conn, code packets.Code) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused[conn] = code
+}
+
+func (c *clients) refusal(conn net.Conn) (packets.Code, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	code, ok := c.refused[conn]
+	return code, ok
+}
+
+// take returns the client and forgets the connection.
+func (c *clients) take(conn net.Conn) *client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := c.byConn[conn]
+	delete(c.byConn, conn)
+	delete(c.refused, conn)
+	return one
+}
+
+func (c *clients) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byConn)
+}
+
+// swallowed is a packet that means nothing to the library: an acknowledgement of an id
+// that does not exist.
+func swallowed() packets.Packet {
+	return packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}}
+}
+
+// OnPacketRead takes acknowledgements of subscribers, and publications that the library
+// would drop without a word.
+func (h *hook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	c := h.b.clients.of(cl)
+	if c == nil {
+		return pk, nil // CONNECT
 	}
-	if pk.TopicName == "" {
+	s := c.session
+	failed := pk.ReasonCode >= packets.ErrUnspecifiedError.Code
+	switch pk.FixedHeader.Type {
+	case packets.Puback:
+		s.Acknowledged(pk.PacketID, 1)
+		return swallowed(), nil
+	case packets.Pubrec:
+		s.Received(pk.PacketID, failed)
+		return swallowed(), nil
+	case packets.Pubcomp:
+		s.Acknowledged(pk.PacketID, 2)
+		return swallowed(), nil
+	case packets.Pubrel:
+		s.Complete(pk.PacketID)
+	case packets.Publish:
+		if !mochi.IsValidFilter(pk.TopicName, true) {
+			if pk.TopicName[0] == '$' {
+				return swallowed(), h.refuse(cl, pk, packets.ErrNotAuthorized, deniedPublish)
+			}
+			h.b.denied.count(deniedTopic)
+			h.end(cl, packets.ErrTopicNameInvalid)
+			return pk, packets.ErrRejectPacket
+		}
+	}
+	return pk, nil
+}
+
+// OnPacketEncode corrects answers of the library.
+func (h *hook) OnPacketEncode(cl *mochi.Client, pk packets.Packet) packets.Packet {
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
+		if code, ok := h.b.clients.refusal(cl.Net.Conn); ok {
+			pk.ReasonCode, pk.Properties.ReasonString = code.Code, code.Reason
+			if v3, ok := packets.V5CodesToV3[code]; ok && cl.Properties.ProtocolVersion < 5 {
+				pk.ReasonCode = v3.Code
+			}
+			return pk
+		}
+		if c := h.b.clients.of(cl); c != nil && pk.ReasonCode == 0 {
+			// The library knows sessions by their connections, and forgets some.
+			pk.SessionPresent = c.present
+			pk.Properties.TopicAliasMaximum = topicAliases
+			pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
+		}
+	case packets.Pubrec:
+		// A publication that came before is acknowledged like the first time (MQTT 5.0,
+		// 4.3.3); the library calls its packet id in use, which is an error to clients.
+		if pk.ReasonCode == packets.ErrPacketIdentifierInUse.Code {
+			pk.ReasonCode, pk.Properties.ReasonString = 0, ""
+		}
+	}
+	return pk
+}
+
+// OnPublish stores a message that a subscription of the configuration is for, hands it
+// over to the sessions of its subscribers, and returns when both have it on the disk.
+// What the library does next depends on the result (all of it found by trying): with
+// CodeSuccessIgnore it acknowledges (PUBACK, with QoS 2 PUBREC) and leaves the message
+// alone; with ErrRejectPacket it does neither; with an ordinary error it acknowledges
+// all the same on MQTT 3.1.1.
+//
+// A message that can't be stored must not be acknowledged, and its sender must send it
+// again. Since MQTT 3.1.1 knows no negative answer and a client sends again only after
+// a reconnect (4.4), the connection is closed.
+func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	c := h.b.clients.of(cl)
+	switch {
+	case c == nil:
+		return pk, packets.ErrRejectPacket
+	case pk.TopicName == "":
 		// An alias that never had a topic (MQTT 5, 3.3.2.3.4): nobody knows where
 		// the message belongs, and the library would acknowledge it.
-		_ = h.b.server.DisconnectClient(cl, packets.ErrTopicAliasInvalid)
+		h.end(cl, packets.ErrTopicAliasInvalid)
 		return pk, packets.ErrRejectPacket
+	case !h.b.fits(pk.TopicName):
+		return pk, rejected(h.refuse(cl, pk, packets.ErrTopicNameInvalid, deniedTopic))
+	case !c.rights.mayPublish(pk.TopicName, c.user, cl.ID):
+		return pk, rejected(h.refuse(cl, pk, packets.ErrNotAuthorized, deniedPublish))
 	}
-	if !h.b.bindings.Match(pk.TopicName) || clearsRetained(pk) {
-		return pk, nil
-	}
-	if pk.FixedHeader.Qos == 0 {
-		h.keep(pk)
-		return pk, nil
-	}
-	if err := h.store(pk); err != nil {
+	if err := h.b.take(pk, message(pk, cl.ID)); err != nil {
 		h.b.failed(err, "storing a message of the broker failed, its sender has to send it again")
 		h.disconnect(cl)
 		return pk, packets.ErrRejectPacket
@@ -81,67 +208,73 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	// The commit may have outlasted the deadline that the library set when it
 	// read the packet, and the answer must still go out.
 	if conn := cl.Net.Conn; conn != nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(connectTimeout))
+		_ = conn.SetWriteDeadline(time.Now().Add(writePatience))
 	}
-	return pk, nil
+	return pk, packets.CodeSuccessIgnore
 }
 
-// clearsRetained tells a packet that says nothing but that the retained message
-// of its topic is to be removed (MQTT 3.1.1, 3.3.1.3).
-func clearsRetained(pk packets.Packet) bool {
-	return pk.FixedHeader.Retain && len(pk.Payload) == 0
-}
+func rejected(error) error { return packets.ErrRejectPacket }
 
-// OnWillSent stores the will of a client that is gone.
-func (h *hook) OnWillSent(_ *mochi.Client, pk packets.Packet) {
-	if h.b.bindings.Match(pk.TopicName) {
-		h.keep(pk)
+// message is a publication as subscribers get it.
+func message(pk packets.Packet, origin string) sessions.Message {
+	m := sessions.Message{
+		Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain,
+		Origin: origin, Created: pk.Created, Expiry: pk.Expiry,
+		Properties: sessions.Properties{
+			ContentType: pk.Properties.ContentType, ResponseTopic: pk.Properties.ResponseTopic,
+			CorrelationData: pk.Properties.CorrelationData, User: pk.Properties.User,
+			HasFormat: pk.Properties.PayloadFormatFlag, Format: pk.Properties.PayloadFormat,
+		},
 	}
-}
-
-// disconnect ends the connection. Only MQTT 5 lets a server say why.
-func (h *hook) disconnect(cl *mochi.Client) {
-	if cl.Properties.ProtocolVersion == 5 {
-		_ = h.b.server.DisconnectClient(cl, packets.ErrServerUnavailable)
-		return
+	if m.QoS == 2 {
+		m.PacketID = pk.PacketID
 	}
-	cl.Stop(errNotStored)
+	return m
 }
 
-var errNotStored = errors.New("the message can't be stored")
-
-// keep stores a message that its sender will not send again: it is tried for a
-// while, and its client is read no further meanwhile.
-func (h *hook) keep(pk packets.Packet) {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval = 100 * time.Millisecond
-	_, err := backoff.Retry(h.b.work, func() (struct{}, error) { return struct{}{}, h.store(pk) },
-		backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(lastingRetry))
-	if err != nil {
-		h.b.lost.Add(1)
-		h.b.failed(err, "a message of QoS 0 to the broker could not be stored and is lost")
-	}
-}
-
-func (h *hook) store(pk packets.Packet) error {
-	now := h.b.now()
-	h.b.condition.received(now)
-	records := h.b.bindings.Decode(h.b.decoder, mqtt.Message{
-		Topic:      pk.TopicName,
-		Payload:    pk.Payload,
-		ReceivedAt: now,
-	})
-	if len(records) == 0 {
+// refuse answers a publication that is not wanted. MQTT 5 has a code for that. MQTT
+// 3.1.1 lets a server acknowledge what it throws away or close the connection
+// (3.3.5-2): it is closed, since an acknowledgement would be a lie. QoS 0 has no answer
+// in either.
+func (h *hook) refuse(cl *mochi.Client, pk packets.Packet, code packets.Code, why denial) error {
+	h.b.denied.count(why)
+	h.b.log.Debug("a publication was refused", "client", cl.ID, "topic", pk.TopicName, "reason", code.Reason)
+	switch {
+	case pk.FixedHeader.Qos == 0:
 		return nil
+	case cl.Properties.ProtocolVersion < 5:
+		h.stop(cl, code)
+		return packets.ErrRejectPacket
 	}
-	receipts, err := h.b.ingester.Ingest(h.b.work, records)
-	if err != nil {
-		return err
+	answer := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Puback}, PacketID: pk.PacketID, ReasonCode: code.Code,
+		Properties: packets.Properties{ReasonString: code.Reason},
 	}
-	for _, r := range receipts {
-		if r.Status == mes.ReceiptQuarantined {
-			h.b.condition.quarantined()
-		}
+	if pk.FixedHeader.Qos == 2 {
+		answer.FixedHeader.Type = packets.Pubrec
+	}
+	if err := cl.WritePacket(answer); err != nil {
+		return packets.ErrRejectPacket
 	}
 	return nil
+}
+
+// disconnect ends the connection of a client whose message can't be stored.
+func (h *hook) disconnect(cl *mochi.Client) { h.end(cl, packets.ErrServerUnavailable) }
+
+// end ends a connection. Only MQTT 5 lets a server say why.
+func (h *hook) end(cl *mochi.Client, code packets.Code) {
+	if cl.Properties.ProtocolVersion == 5 {
+		_ = h.b.server.DisconnectClient(cl, code)
+	}
+	h.stop(cl, code)
+}
+
+// stop closes a connection and sends the client's will, which the library only does
+// when it is the one that finds the connection at its end.
+func (h *hook) stop(cl *mochi.Client, why error) {
+	cl.Stop(why)
+	if atomic.SwapUint32(&cl.Properties.Will.Flag, 0) != 0 {
+		_, _ = h.OnWill(cl, cl.Properties.Will)
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,9 +14,6 @@ import (
 
 // Times of the listener.
 const (
-	// connectTimeout is how long a client may take for TLS and CONNECT; the
-	// server library itself would wait for ever.
-	connectTimeout = 10 * time.Second
 	// acceptPause is the pause after a failure to accept, such as one of too
 	// many open files, at which the library would stop to listen.
 	acceptPause = 100 * time.Millisecond
@@ -35,8 +34,12 @@ const maxFirstPacket = 128 << 10
 // start: the library counts them inside, where a stop can miss one.
 type listener struct {
 	net.Listener
-	log   *slog.Logger
-	limit int
+	log      *slog.Logger
+	limit    int
+	patience time.Duration // for TLS and CONNECT; the library would wait for ever
+	rates    *rates
+	denied   *denials
+	ended    func(net.Conn) // a connection is served no more
 
 	mu      sync.Mutex
 	open    map[*firstConn]struct{}
@@ -44,8 +47,22 @@ type listener struct {
 	serving sync.WaitGroup // added to under mu, while not closed
 }
 
-func newListener(l net.Listener, limit int) *listener {
-	return &listener{Listener: l, limit: limit, open: map[*firstConn]struct{}{}}
+// listenerID is the listener's name for the library.
+const listenerID = "main"
+
+func (b *Broker) newListener(l net.Listener) *listener {
+	return &listener{
+		Listener: l, limit: b.cfg.MaxClients, patience: b.cfg.Limits.ConnectTimeout,
+		rates: newRates(b.cfg.Limits.ConnectsPerSecond), denied: &b.denied, ended: b.ended,
+		open: map[*firstConn]struct{}{},
+	}
+}
+
+// ended forgets a client whose connection failed before it was established.
+func (b *Broker) ended(conn net.Conn) {
+	if c := b.clients.take(conn); c != nil {
+		b.sessions.Abandon(c.session)
+	}
 }
 
 // Init is called by the library with its log.
@@ -54,7 +71,7 @@ func (l *listener) Init(log *slog.Logger) error {
 	return nil
 }
 
-func (l *listener) ID() string       { return "main" }
+func (l *listener) ID() string       { return listenerID }
 func (l *listener) Address() string  { return l.Addr().String() }
 func (l *listener) Protocol() string { return l.Addr().Network() }
 
@@ -84,15 +101,25 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 // serve turns the connection away if there are too many.
 func (l *listener) serve(conn net.Conn, establish listeners.EstablishFn) {
 	c := &firstConn{Conn: conn}
+	if !l.rates.allow(conn.RemoteAddr(), time.Now()) {
+		l.denied.count(deniedRate)
+		_ = conn.Close()
+		return
+	}
 	if !l.enter(c) {
+		l.denied.count(deniedClients)
 		_ = conn.Close()
 		return
 	}
 	// CONNECT replaces this deadline by that of the keep-alive.
-	_ = conn.SetDeadline(time.Now().Add(connectTimeout))
+	_ = conn.SetDeadline(time.Now().Add(l.patience))
 	go func() {
 		defer l.leave(c)
+		defer l.ended(c)
 		if err := establish(l.ID(), c); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && strings.HasPrefix(err.Error(), "read connection") {
+				l.denied.count(deniedSlow)
+			}
 			l.log.Warn("", "error", err)
 		}
 	}()

@@ -1,0 +1,198 @@
+package sessions
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"plantgate/internal/wal"
+)
+
+// recover makes the state that the log tells.
+func (r *Registry) recover() error {
+	reader, end := r.log.Reader(r.log.First()), r.log.End()
+	at := r.log.First()
+	for at < end {
+		frame, next, err := reader.Next()
+		if err != nil {
+			return err
+		}
+		if err := decodeFrame(frame, r.replay); err != nil {
+			return fmt.Errorf("at position %d: %w", at, err)
+		}
+		at = next
+	}
+	for _, s := range r.sessions {
+		s.ready = s.last
+		// What may have been sent before the end of the program.
+		for i, it := range s.queue {
+			it.again = i < r.opts.MaxInflight
+		}
+	}
+	return nil
+}
+
+// replay makes one change again.
+func (r *Registry) replay(e *entry) error {
+	if e.kind == kindReset {
+		r.reset()
+		return nil
+	}
+	if e.kind == kindMessage {
+		r.replayMessage(e)
+		return nil
+	}
+	s := r.sessions[e.session]
+	if e.kind == kindSession {
+		if s == nil {
+			s = r.add(e.session)
+			s.durable = true
+			r.stats.persistent.Add(1)
+		}
+		s.user, s.version, s.expiry, s.last = e.user, e.version, e.expiry, max(s.last, e.next)
+		return nil
+	}
+	if s == nil {
+		return nil // of a session that has ended meanwhile
+	}
+	switch e.kind {
+	case kindEnd:
+		r.remove(s)
+	case kindSubscribe:
+		r.subscribe(s, e.sub)
+	case kindLeave:
+		r.leave(s, e.sub.Filter)
+	case kindFinished:
+		for _, seq := range e.seqs {
+			if it := s.find(seq); it != nil {
+				s.finishItem(it)
+			}
+		}
+		s.finished = nil
+	case kindReceived:
+		for _, seq := range e.seqs {
+			if it := s.find(seq); it != nil {
+				it.state = received
+			}
+		}
+	case kindComplete:
+		delete(s.incoming, e.id)
+	case kindIncoming:
+		s.incoming[e.id] = true
+	}
+	return nil
+}
+
+func (r *Registry) replayMessage(e *entry) {
+	r.order++
+	m := &message{Message: *e.msg, order: r.order}
+	if s := r.sessions[m.Origin]; s != nil && m.PacketID != 0 {
+		s.incoming[m.PacketID] = true
+	}
+	if e.keeps {
+		r.retain(m)
+	}
+	for _, t := range e.targets {
+		s := r.sessions[t.session]
+		if s == nil {
+			continue // it has ended meanwhile
+		}
+		it := &item{msg: m, seq: t.seq, qos: t.qos, retain: t.retain, ids: t.ids}
+		if t.received {
+			it.state = received
+		}
+		s.push(it)
+	}
+}
+
+// find returns an item that is not finished.
+func (s *Session) find(seq uint64) *item {
+	i, ok := slices.BinarySearchFunc(s.queue, seq, func(it *item, seq uint64) int {
+		switch {
+		case it.seq < seq:
+			return -1
+		case it.seq > seq:
+			return 1
+		}
+		return 0
+	})
+	if !ok || s.queue[i].state == finished {
+		return nil
+	}
+	return s.queue[i]
+}
+
+// compact writes the whole state as one frame, and gives up the frames before it, when
+// the log is much larger than that.
+func (r *Registry) compact() {
+	if r.log == nil || r.log.Size() < compactAt+2*r.stats.snapshot.Load() {
+		return
+	}
+	before := r.log.End()
+	r.mu.Lock()
+	frame := r.snapshot()
+	r.mu.Unlock()
+	r.stats.snapshot.Store(int64(len(frame)))
+	if err := r.append(frame); err != nil {
+		r.opts.Log.Warn("the broker's log can't be written anew", "error", err)
+		return
+	}
+	if err := r.log.Release(before); err != nil && !errors.Is(err, wal.ErrClosed) {
+		r.opts.Log.Warn("the old part of the broker's log can't be removed", "error", err)
+	}
+}
+
+// snapshot is the whole state as entries. It is called with r.mu held, and after
+// everything that waited was written.
+func (r *Registry) snapshot() []byte {
+	frame := (&entry{kind: kindReset}).append(nil)
+	kept := map[*message]*entry{}
+	add := func(m *message) *entry {
+		if kept[m] == nil {
+			c := m.Message
+			c.PacketID = 0 // those stand in the sessions
+			kept[m] = &entry{kind: kindMessage, msg: &c}
+		}
+		return kept[m]
+	}
+	for _, s := range r.sessions {
+		if !s.durable {
+			continue
+		}
+		s.mu.Lock()
+		for _, it := range s.queue {
+			if it.state == finished {
+				continue
+			}
+			e := add(it.msg)
+			e.targets = append(e.targets, target{
+				session: s.id, seq: it.seq, qos: it.qos, retain: it.retain, received: it.state == received, ids: it.ids,
+			})
+		}
+		frame = (&entry{kind: kindSession, session: s.id, user: s.user, version: s.version, expiry: s.expiry, next: s.last}).append(frame)
+		s.mu.Unlock()
+		for _, sub := range s.subs {
+			frame = (&entry{kind: kindSubscribe, session: s.id, sub: sub}).append(frame)
+		}
+		for id := range s.incoming {
+			frame = (&entry{kind: kindIncoming, session: s.id, id: id}).append(frame)
+		}
+	}
+	for _, m := range r.retained {
+		add(m).keeps = true
+	}
+	list := make([]*message, 0, len(kept))
+	for m := range kept {
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b *message) int {
+		if a.order < b.order {
+			return -1
+		}
+		return 1
+	})
+	for _, m := range list {
+		frame = kept[m].append(frame)
+	}
+	return frame
+}
