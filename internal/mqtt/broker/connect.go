@@ -40,10 +40,10 @@ func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	c := &client{user: name, rights: h.b.users.rightsOf(name)}
 	if will := cl.Properties.Will; will.Flag != 0 {
 		switch {
-		case !mochi.IsValidFilter(will.TopicName, true) || will.TopicName == "" || !h.b.fits(will.TopicName):
-			return refuse(deniedTopic, packets.ErrTopicNameInvalid, nil)
 		case !c.rights.mayPublish(will.TopicName, name, cl.ID):
 			return refuse(deniedWill, packets.ErrNotAuthorized, nil)
+		case !mochi.IsValidFilter(will.TopicName, true) || !h.b.fits(will.TopicName):
+			return refuse(deniedTopic, packets.ErrTopicNameInvalid, nil)
 		}
 	}
 	if !h.b.fits(cl.ID) { // it may stand in topics, and is kept
@@ -66,6 +66,17 @@ func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	h.b.wills.cancel(cl.ID)
 	h.b.clients.add(conn, c)
 	return true
+}
+
+// returnCode is the answer of MQTT 3.1.1 to CONNECT (3.2.2.3).
+func returnCode(code packets.Code) byte {
+	switch code {
+	case packets.ErrClientIdentifierNotValid:
+		return 2
+	case packets.ErrServerUnavailable:
+		return 3
+	}
+	return 5 // not authorized
 }
 
 // expiry is how long the session of a client is kept without a connection, in seconds.

@@ -154,8 +154,8 @@ func (h *hook) OnPacketEncode(cl *mochi.Client, pk packets.Packet) packets.Packe
 	case packets.Connack:
 		if code, ok := h.b.clients.refusal(cl.Net.Conn); ok {
 			pk.ReasonCode, pk.Properties.ReasonString = code.Code, code.Reason
-			if v3, ok := packets.V5CodesToV3[code]; ok && cl.Properties.ProtocolVersion < 5 {
-				pk.ReasonCode = v3.Code
+			if cl.Properties.ProtocolVersion < 5 {
+				pk.ReasonCode = returnCode(code)
 			}
 			return pk
 		}

@@ -19,10 +19,10 @@ import (
 
 // checksAtOnce is how many hashes are checked at a time, of all clients: each takes a
 // processor for tens of milliseconds that ingest needs. checksWaiting is how many more
-// may wait for that, which is a few seconds' work; who comes then is turned away.
+// may wait for that, which is a second or two of work; who comes then is turned away.
 const (
 	checksAtOnce  = 1
-	checksWaiting = 100
+	checksWaiting = 32
 )
 
 // verdict is what became of a login.
