@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +98,26 @@ func TestBrokerFaults(t *testing.T) {
 		"TLS":                {func(b *Broker) { b.TLS.CertFile = "c" }, []string{"tls go together"}},
 		"limits":             {func(b *Broker) { b.MaxPacket, b.MaxClients = 0, 0 }, []string{"max_packet KiB", "max_clients 1"}},
 		"off":                {func(b *Broker) { *b = Broker{} }, nil},
+		"plaintext":          {func(b *Broker) { b.Listen = ":1883" }, []string{"tls allow_plaintext"}},
+		"plaintext meant":    {func(b *Broker) { b.Listen, b.AllowPlaintext = ":1883", true }, nil},
+		"plaintext with TLS": {func(b *Broker) { b.Listen, b.TLS = ":8883", BrokerTLS{"c", "k"} }, nil},
+		"two passwords": {func(b *Broker) { b.Users[0].PasswordHash = goodHash },
+			[]string{"users[0].password one of"}},
+		"hash":         {func(b *Broker) { b.Users[0] = BrokerUser{Username: "u", PasswordHash: goodHash} }, nil},
+		"wrong hash":   {func(b *Broker) { b.Users[0] = BrokerUser{Username: "u", PasswordHash: "plain"} }, []string{"users[0].password_hash hash"}},
+		"hash as word": {func(b *Broker) { b.Users[0].Password = goodHash }, []string{"users[0].password password_hash"}},
+		"rights": {func(b *Broker) {
+			b.Users[0].Publish, b.Users[0].Subscribe = []string{"a/{username}/{client_id}/#", "+/b"}, []string{"$SYS/#"}
+		}, nil},
+		"wrong rights": {func(b *Broker) {
+			b.Users[0].Publish, b.Users[0].Subscribe = []string{"$SYS/x", "a/#/b", "x{username}"}, []string{"$share/g/a", "{machine}", ""}
+		}, []string{"users[0].publish[0] $", "users[0].publish[1] last", "users[0].publish[2] whole", "users[0].subscribe[0] $share", "users[0].subscribe[1] captures", "users[0].subscribe[2] required"}},
+		"no rights": {func(b *Broker) { b.Users[0].Publish, b.Users[0].Subscribe = []string{}, []string{} }, []string{"users[0].publish nothing"}},
+		"no limits": {func(b *Broker) { b.Limits = BrokerLimits{} }, []string{
+			"limits.connect_timeout 100ms", "limits.max_inflight 65535", "limits.receive_maximum 65535", "limits.max_subscriptions 1",
+			"limits.max_topic_levels 1000", "limits.max_topic_length 65535", "limits.max_queued 1", "limits.max_queued_bytes 1048576",
+			"limits.session_expiry 1s",
+		}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +128,51 @@ func TestBrokerFaults(t *testing.T) {
 			tt.change(&b)
 			checkFaults(t, MQTT{Broker: b}.validate(), "mqtt.broker.", tt.want)
 		})
+	}
+}
+
+const goodHash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+
+func TestBrokerWarnings(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("plain\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := Default()
+	c.MQTT.Broker.Users = []BrokerUser{{Username: "a", Password: "p"}, {Username: "b", PasswordFile: file}, {Username: "c", PasswordHash: goodHash}}
+	c.MQTT.Broker.AllowPlaintext, c.MQTT.Broker.Persistence.Enabled = true, false
+	if got := c.Warnings(); len(got) != 0 {
+		t.Errorf("of a broker that is off: %+v", got)
+	}
+	c.MQTT.Broker.Enabled = true
+	checkFaults(t, c.Warnings(), "mqtt.broker.", []string{
+		"users[0].password plain", "users[1].password_file plain", "allow_plaintext plain", "persistence.enabled end",
+	})
+}
+
+// TestRightsFromYAML: a list that is empty is not one that is left out.
+func TestRightsFromYAML(t *testing.T) {
+	t.Parallel()
+	c, _, err := Load(writeFile(t, `
+mqtt:
+  broker:
+    enabled: true
+    users:
+    - {username: all, password: p}
+    - {username: reads, password: p, publish: [], subscribe: ["a/#"]}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, reads := c.MQTT.Broker.Users[0], c.MQTT.Broker.Users[1]
+	if all.Publish != nil || all.Subscribe != nil || len(reads.Publish) != 0 || len(reads.Subscribe) != 1 {
+		t.Errorf("%+v", c.MQTT.Broker.Users)
+	}
+	if _, _, err := Load(writeFile(t, `
+mqtt: {broker: {enabled: true, users: [{username: none, password: p, publish: [], subscribe: []}]}}
+`), nil); err == nil || !strings.Contains(err.Error(), "mqtt.broker.users[0].publish") {
+		t.Errorf("a user who may do nothing: %v", err)
 	}
 }
 
