@@ -55,7 +55,7 @@ func TestHostileClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = conn.Close() }()
+		t.Cleanup(func() { _ = conn.Close() })
 		_, _ = conn.Write([]byte("\x10\x17\x00\x04MQTT\x04\xc2\x00\x1e\x00\x01x\x00\x04edge\x00\x02no"))
 	}
 	began := time.Now()

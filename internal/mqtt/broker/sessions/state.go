@@ -102,16 +102,16 @@ func (r *Registry) mayRetain(m *Message) bool {
 
 // dropExpired makes room.
 func (r *Registry) dropExpired() bool {
-	now, any := r.now().Unix(), false
+	now, found := r.now().Unix(), false
 	for _, m := range r.retained {
 		if m.expired(now) {
 			gone := &message{Message: Message{Topic: m.Topic}}
 			r.retain(gone)
 			r.drop(DroppedExpired, 1)
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 // push puts an item of QoS 1 or 2 at the end of the queue.
