@@ -59,10 +59,9 @@ func newAdapter(t *testing.T, cfg config.MQTTConnection, ing *mqtttest.Ingester)
 	return a
 }
 
-// runUp runs the adapter and waits until it is connected. The server library
-// that plays the broker here delivers what was kept for an absent session out
-// of order, and can lose what comes just when a session returns; with real
-// brokers the integration tests check those cases.
+// runUp runs the adapter and waits until it is connected. The bare server library,
+// unlike the own broker, delivers what was kept for an absent session out of order, and
+// can lose what comes just when a session returns.
 func runUp(t *testing.T, a *mqtt.Adapter) {
 	t.Helper()
 	run(t, a)

@@ -170,9 +170,7 @@ func (r *Registry) change(ops []*op) (*tx, []func(error)) {
 	}
 	r.lazyMu.Lock()
 	dirty := r.dirty
-	if len(dirty) > 0 {
-		r.dirty = map[*Session]struct{}{}
-	}
+	r.dirty = map[*Session]struct{}{}
 	r.lazyMu.Unlock()
 	for s := range dirty {
 		s.mu.Lock()
