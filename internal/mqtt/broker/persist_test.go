@@ -285,3 +285,37 @@ func TestSessionsExpire(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestQoS2AcrossRestart: a publication whose PUBREC the publisher did not get is not
+// taken a second time, by either version of the protocol.
+func TestQoS2AcrossRestart(t *testing.T) {
+	t.Parallel()
+	for _, version := range []byte{4, 5} {
+		folder := t.TempDir()
+		b := startIn(t, folder, brokerConfig())
+		publish := func(header byte) []byte {
+			body := [][]byte{text("plant/M1/data"), {0, 7}}
+			if version == 5 {
+				body = append(body, []byte{0})
+			}
+			return packet(header, append(body, []byte("once"))...)
+		}
+		raw := dialRaw(t, b, connectPacket(version, 0xc0, "p"))
+		raw.expect(t, 0x20)
+		raw.send(t, publish(0x34))
+		raw.expect(t, 0x50)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b = startIn(t, folder, brokerConfig())
+		raw = dialRaw(t, b, connectPacket(version, 0xc0, "p"))
+		raw.expect(t, 0x20)
+		raw.send(t, publish(0x3c))
+		if answer := raw.expect(t, 0x50); len(answer) > 4 && answer[4] >= 0x80 {
+			t.Errorf("version %d: the repetition was answered % x", version, answer)
+		}
+		if n := b.Status().Received; n != 0 {
+			t.Errorf("version %d: it was taken again", version)
+		}
+	}
+}
