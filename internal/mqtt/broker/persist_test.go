@@ -12,6 +12,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/mqtt/mqtttest"
 )
@@ -199,18 +200,18 @@ func TestPublishOfTheProgram(t *testing.T) {
 	mqtttest.Wait(t, c.Subscribe("#", 1, nil))
 	c.Disconnect(250)
 	for i := range 20 {
-		if err := b.Publish(t.Context(), broker.Message{Topic: "plant/M1/data", Payload: []byte(fmt.Sprint(i)), QoS: 1}); err != nil {
+		if err := b.Publish(t.Context(), mqtt.Publication{Topic: "plant/M1/data", Payload: []byte(fmt.Sprint(i)), QoS: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, bad := range []broker.Message{{}, {Topic: "a/+"}, {Topic: "$SYS/x"}, {Topic: "a", QoS: 3}} {
+	for _, bad := range []mqtt.Publication{{}, {Topic: "a/+"}, {Topic: "$SYS/x"}, {Topic: "a", QoS: 3}} {
 		if err := b.Publish(t.Context(), bad); mes.ErrorCode(err) != mes.CodeInvalid {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.Publish(gone, broker.Message{Topic: "a"}); err == nil {
+	if err := b.Publish(gone, mqtt.Publication{Topic: "a"}); err == nil {
 		t.Error("published under a context that has ended")
 	}
 	if n := b.Status().Received; n != 0 {
@@ -219,7 +220,7 @@ func TestPublishOfTheProgram(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Publish(t.Context(), broker.Message{Topic: "a", Retain: true, Payload: []byte("x")}); mes.ErrorCode(err) != mes.CodeUnavailable {
+	if err := b.Publish(t.Context(), mqtt.Publication{Topic: "a", Retained: true, Payload: []byte("x")}); mes.ErrorCode(err) != mes.CodeUnavailable {
 		t.Errorf("after the end: %v", err)
 	}
 	b = startIn(t, folder, brokerConfig())
