@@ -30,6 +30,9 @@ type latestBody struct {
 	// OPC UA StatusCode; 0 is Good.
 	StatusCode uint32 `json:"status_code" example:"0" validate:"required"`
 	Quality    string `json:"quality" enums:"good,uncertain,bad" example:"good" validate:"required"`
+	// Whether the source of the value is known to be gone (a Sparkplug node or device that
+	// died): the value is the last one, not the present one.
+	Stale bool `json:"stale" example:"false" validate:"required"`
 	// Protocol it came by.
 	Source   string `json:"source" enums:"rest,mqtt,opcua,import" example:"rest" validate:"required"`
 	RecordID string `json:"record_id" example:"019aab1c-7d20-8c11-9e02-3f5a6b7c8d9e" format:"uuid" validate:"required"`
@@ -114,7 +117,44 @@ func (a *API) answerLatest(c echo.Context, q *query, filter mes.LatestFilter) er
 	if err != nil {
 		return err
 	}
-	return answerPage(c, q, found, limit, newLatestBody, func(l mes.Latest) latestPosition {
+	gone, err := a.goneMachines(c.Request().Context(), found)
+	if err != nil {
+		return err
+	}
+	body := func(l mes.Latest) latestBody {
+		b := newLatestBody(l)
+		b.Stale = l.Door == mes.DoorMQTT && l.Signal.Name != mes.SignalSparkplugOnline && gone[[2]string{l.SiteID, l.MachineID}]
+		return b
+	}
+	return answerPage(c, q, found, limit, body, func(l mes.Latest) latestPosition {
 		return latestPosition{l.SiteID, l.MachineID, l.Signal.Name}
 	})
+}
+
+// goneMachines tells by site and machine whose Sparkplug node or device is not there, of
+// those whose values came by MQTT.
+func (a *API) goneMachines(ctx context.Context, values []mes.Latest) (map[[2]string]bool, error) {
+	machines := map[string][]string{}
+	for i := range values {
+		v := &values[i]
+		// Values are sorted by site and machine.
+		if list := machines[v.SiteID]; v.Door == mes.DoorMQTT && (len(list) == 0 || list[len(list)-1] != v.MachineID) {
+			machines[v.SiteID] = append(list, v.MachineID)
+		}
+	}
+	gone := map[[2]string]bool{}
+	for site, list := range machines {
+		states, err := a.deps.Store.Latest(ctx, mes.LatestFilter{
+			SiteID: site, Scope: mes.Scope{Machines: list}, Signal: mes.SignalSparkplugOnline, Limit: len(list),
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range states {
+			if s.Signal.Value == mes.Bool(false) {
+				gone[[2]string{s.SiteID, s.MachineID}] = true
+			}
+		}
+	}
+	return gone, nil
 }

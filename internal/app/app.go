@@ -23,6 +23,7 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
+	"plantgate/internal/mqtt/sparkplug"
 	"plantgate/internal/opcua"
 	"plantgate/internal/outbox"
 	"plantgate/internal/retention"
@@ -122,7 +123,7 @@ func (a *App) openIngest() error {
 	if a.bindings, err = newBindings(a.cfg.MQTT); err != nil {
 		return err
 	}
-	a.ingest, a.decoder = newIngest(a.cfg, a.storage.Intake(), directory, a.log, a.bindings)
+	a.ingest, a.decoder = newIngest(a.cfg, a.storage.Intake(), directory, a.log, a.bindings, a.storage)
 	return nil
 }
 
@@ -135,10 +136,10 @@ func siteDirectory(cfg config.Config) (*ingest.Sites, error) {
 }
 
 // newIngest is the one door for machine data, over what it commits to.
-func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log *slog.Logger, present bindings) (*ingest.Service, *ingest.JSONDecoder) {
+func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log *slog.Logger, present bindings, births sparkplug.Births) (*ingest.Service, *ingest.JSONDecoder) {
 	d := cfg.Data
 	decoder := ingest.NewDecoder(ingest.Limits{MaxRecord: d.MaxRecord, MaxBatch: d.MaxBatch, MaxDepth: d.MaxDepth}, directory)
-	return ingest.New(to, decoder, ingest.Options{
+	return ingest.New(to, replayDecoder(cfg, births, decoder), ingest.Options{
 		Sites: directory, MaxFuture: d.MaxFuture, Retention: d.Retention, DedupeWindow: d.DedupeWindow,
 		Unknown:      ingest.Policy(cfg.Equipment.Unknown),
 		Writers:      cfg.Store.Writers(),
@@ -146,6 +147,21 @@ func newIngest(cfg config.Config, to ingest.Store, directory *ingest.Sites, log 
 		Present: present.present,
 		Logger:  log,
 	}), decoder
+}
+
+// replayDecoder reads messages of quarantine once more; without births those of Sparkplug
+// can't be.
+func replayDecoder(cfg config.Config, births sparkplug.Births, next ingest.Decoder) ingest.Decoder {
+	if births == nil {
+		return next
+	}
+	r := &sparkplug.Replay{Next: next, Births: births, Connections: map[string]sparkplug.Config{}}
+	for _, c := range cfg.MQTT.Connections {
+		if c.Sparkplug.Enabled {
+			r.Connections[c.Name] = mqtt.SparkplugConfig(c)
+		}
+	}
+	return r
 }
 
 // openFloor prepares the own broker and every connection. The broker listens
@@ -158,7 +174,7 @@ func (a *App) openFloor() error {
 			keeper, deal = nil, keeper
 		}
 		err := a.connect(mes.DoorMQTT, c.Name, keeper, func(ingester ingest.Ingester, owner *mes.Ownership) (adapter, error) {
-			return a.openMQTT(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Notes: a.storage, Log: a.log}, owner, deal)
+			return a.openMQTT(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Notes: a.storage, Births: a.storage, Log: a.log}, owner, deal)
 		})
 		if err != nil {
 			return fmt.Errorf("MQTT connection %s: %w", c.Name, err)

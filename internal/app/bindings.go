@@ -82,6 +82,6 @@ func TestMessage(ctx context.Context, cfg config.Config, name string, m api.Samp
 	if err != nil {
 		return api.SampleOutcome{}, err
 	}
-	service, decoder := newIngest(cfg, nil, directory, slog.New(slog.DiscardHandler), nil)
+	service, decoder := newIngest(cfg, nil, directory, slog.New(slog.DiscardHandler), nil, nil)
 	return all.sample(ctx, name, m, service, decoder)
 }

@@ -16,6 +16,7 @@ import (
 	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
+	"plantgate/internal/mqtt/sparkplug"
 	"plantgate/internal/spool"
 	"plantgate/internal/store"
 )
@@ -30,6 +31,7 @@ type database interface {
 	// keys are API keys.
 	keys() auth.Store
 	mqtt.Notes
+	sparkplug.Births
 	// backlog tells what waits for the database while it is away; nil where nothing can
 	// wait.
 	backlog() func() api.Backlog

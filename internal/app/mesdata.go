@@ -65,7 +65,7 @@ func ImportMESData(ctx context.Context, cfg config.Config, log *slog.Logger, o M
 	if err != nil {
 		return done, err
 	}
-	service, decoder := newIngest(cfg, to.intake, directory, log, nil)
+	service, decoder := newIngest(cfg, to.intake, directory, log, nil, nil)
 	err = to.run(ctx, service, func(ctx context.Context) error {
 		if err := to.settle(ctx); err != nil {
 			return err

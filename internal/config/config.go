@@ -171,6 +171,7 @@ type MQTTConnection struct {
 	TLS           ClientTLS      `koanf:"tls"`
 	KeepAlive     time.Duration  `koanf:"keep_alive"`
 	Presence      Presence       `koanf:"presence"`
+	Sparkplug     Sparkplug      `koanf:"sparkplug"`
 	Subscriptions []Subscription `koanf:"subscriptions"`
 	Publish       []Publish      `koanf:"publish"`
 }
@@ -197,6 +198,25 @@ type Presence struct {
 	Topic   string `koanf:"topic"`
 	Online  string `koanf:"online"`
 	Offline string `koanf:"offline"`
+}
+
+// Sparkplug makes a connection a host application of Sparkplug B.
+type Sparkplug struct {
+	Enabled bool `koanf:"enabled"`
+	// HostID is the id by which edge nodes know the host: they wait for it if it is their
+	// primary one.
+	HostID string `koanf:"host_id"`
+	// Groups are those to listen to; none is every.
+	Groups []string `koanf:"groups"`
+	// SiteID is the site of groups that Sites, a map of groups to sites, does not name.
+	SiteID string            `koanf:"site_id"`
+	Sites  map[string]string `koanf:"sites"`
+	// NodeMachine and DeviceMachine are the ids of machines, with {group}, {node} and
+	// {device}.
+	NodeMachine   string `koanf:"node_machine"`
+	DeviceMachine string `koanf:"device_machine"`
+	// RebirthInterval is the least time between two requests to a node for its births.
+	RebirthInterval time.Duration `koanf:"rebirth_interval"`
 }
 
 // Subscription binds a topic filter to machines and a payload format. The
@@ -370,6 +390,10 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&m.TLS.MinVersion, TLS12)
 		orDefault(&m.Presence.Online, "online")
 		orDefault(&m.Presence.Offline, "offline")
+		orDefault(&m.Sparkplug.HostID, "plantgate")
+		orDefault(&m.Sparkplug.NodeMachine, "{node}")
+		orDefault(&m.Sparkplug.DeviceMachine, "{node}.{device}")
+		orDefault(&m.Sparkplug.RebirthInterval, 10*time.Second)
 		fillSubscriptions(m.Subscriptions)
 		fillPublish(m.Publish)
 	}

@@ -95,7 +95,9 @@ func (c MQTTConnection) validate(key string) []Fault {
 			add("presence", "online and offline must not be empty: an empty retained message deletes the one before (MQTT 3.1.1, 3.3.1.3)")
 		}
 	}
-	if len(c.Subscriptions) == 0 && len(c.Publish) == 0 {
+	if c.Sparkplug.Enabled {
+		faults = append(faults, c.validateSparkplug(key)...)
+	} else if len(c.Subscriptions) == 0 && len(c.Publish) == 0 {
 		add("subscriptions", "at least one is required, or something to publish")
 	}
 	return append(faults, validateSubscriptions(key, c.Subscriptions)...)

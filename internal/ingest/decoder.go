@@ -23,6 +23,8 @@ const (
 	FormatPayload Format = "payload"
 	// FormatNDJSON is one message of any shape a line.
 	FormatNDJSON Format = "ndjson"
+	// FormatSparkplug is a payload of Sparkplug B, which its own adapter reads.
+	FormatSparkplug Format = "sparkplug"
 )
 
 // Limits bound what one message or batch may be.

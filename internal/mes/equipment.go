@@ -61,8 +61,10 @@ type Latest struct {
 
 // LatestFilter selects newest values; a zero field means any.
 type LatestFilter struct {
-	Scope                                      Scope
-	SiteID, MachineID                          string
+	Scope             Scope
+	SiteID, MachineID string
+	// Signal is one signal of each machine.
+	Signal                                     string
 	AfterSiteID, AfterMachineID, AfterSignalID string
 	Limit                                      int
 }

@@ -11,6 +11,7 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt/sparkplug"
 )
 
 // Bounds of an adapter.
@@ -41,6 +42,8 @@ type Deps struct {
 	Now func() time.Time
 	// Notes tells what came last; nil is nothing.
 	Notes Notes
+	// Births keeps what edge nodes of Sparkplug B said; nil is in memory only.
+	Births sparkplug.Births
 	// Connected, if not nil, is called whenever a connection is up and subscribed, for
 	// what waits to be published. It must not wait.
 	Connected func()
@@ -66,7 +69,8 @@ type Adapter struct {
 	current   current
 	connected func()
 	notes     Notes
-	ledger    *ledger // of Run
+	ledger    *ledger        // of Run
+	sparkplug *sparkplugHost // nil if the connection is none of Sparkplug B
 }
 
 // New checks the configuration, without the network, and returns an adapter to
@@ -107,6 +111,7 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 		condition: newCondition(cfg.Name, deps.Now),
 		connected: deps.Connected,
 		notes:     deps.Notes,
+		sparkplug: newSparkplugHost(cfg, deps),
 	}, nil
 }
 
@@ -122,6 +127,9 @@ func (a *Adapter) Status() mes.AdapterStatus { return a.condition.snapshot() }
 // filters are what the connection subscribes to.
 func (a *Adapter) filters() []filter {
 	list := a.bindings.filters()
+	if a.sparkplug != nil {
+		list = append(list, a.sparkplug.subscriptions()...)
+	}
 	if a.cfg.SharedGroup != "" {
 		for i := range list {
 			list[i].name = a.shared(list[i].name)
@@ -148,6 +156,9 @@ func (a *Adapter) Run(ctx context.Context) error {
 	defer stop()
 	var consumer sync.WaitGroup
 	consumer.Go(func() { a.consume(work) })
+	if a.sparkplug != nil {
+		consumer.Go(func() { a.sparkplug.run(work, a) })
+	}
 
 	a.supervise(ctx)
 	a.drain()
@@ -163,7 +174,11 @@ func (a *Adapter) recall(ctx context.Context) bool {
 	pause := newBackOff(maxStorePause)
 	for {
 		var err error
-		if a.ledger, err = openLedger(ctx, a.notes, a.cfg.Name); err == nil {
+		a.ledger, err = openLedger(ctx, a.notes, a.cfg.Name)
+		if err == nil && a.sparkplug != nil {
+			err = a.sparkplug.recall(ctx)
+		}
+		if err == nil {
 			return true
 		}
 		a.condition.set(mes.AdapterBackingOff, "what came last can't be read: "+forOperator(err, "see the log"))

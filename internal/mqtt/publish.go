@@ -73,10 +73,18 @@ func (s *session) publish(ctx context.Context, p Publication) error {
 // Presence says by messages whether the connection is up: Birth when it is, and Death
 // when it ends. The broker has Death as the connection's will (MQTT 3.1.1, 3.1.2.5), and
 // sends it if the connection ends by itself.
-type Presence struct{ Birth, Death Publication }
+type Presence struct {
+	Birth, Death Publication
+	// Farewell, if not nil, is what is said instead of Death when the connection is ended
+	// in order.
+	Farewell func() Publication
+}
 
 // presence of the connection; nil if it has none.
 func (a *Adapter) presence() *Presence {
+	if a.sparkplug != nil {
+		return a.sparkplug.presence()
+	}
 	p := a.cfg.Presence
 	if p.Topic == "" {
 		return nil
@@ -115,7 +123,11 @@ func (s *session) disappear() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
 	defer cancel()
-	if err := s.publish(ctx, s.presence.Death); err != nil {
-		s.a.log.Warn("MQTT absence could not be published", "topic", s.presence.Death.Topic, "error", err)
+	last := s.presence.Death
+	if s.presence.Farewell != nil {
+		last = s.presence.Farewell()
+	}
+	if err := s.publish(ctx, last); err != nil {
+		s.a.log.Warn("MQTT absence could not be published", "topic", last.Topic, "error", err)
 	}
 }

@@ -69,7 +69,11 @@ func repeats(batch []delivery) (places []int, more bool) {
 func (a *Adapter) decode(batch []delivery) {
 	for i := range batch {
 		d := &batch[i]
-		d.records = a.bindings.Decode(a.decoder, d.Message)
+		if a.sparkplug.matches(d.Topic) {
+			d.records = a.sparkplug.read(d.Message)
+		} else {
+			d.records = a.bindings.Decode(a.decoder, d.Message)
+		}
 		d.identified = isIdentified(d.records)
 	}
 }

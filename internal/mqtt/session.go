@@ -95,6 +95,7 @@ func (a *Adapter) runSession(ctx context.Context, again bool) (up bool, err erro
 		return false, err
 	}
 	a.condition.established(again)
+	a.sparkplug.connected(s.kept)
 	a.log.Info("MQTT connected", "broker", a.url.Redacted(), "session_kept", s.kept)
 	if again && !s.kept {
 		a.condition.sessionLost()
@@ -246,7 +247,7 @@ func (s *session) receive(_ paho.Client, m paho.Message) {
 		return
 	}
 	s.a.condition.received(now)
-	if !s.a.bindings.Match(d.Topic) {
+	if !s.a.sparkplug.matches(d.Topic) && !s.a.bindings.Match(d.Topic) {
 		select {
 		case s.stale <- d.Topic:
 		default:

@@ -79,6 +79,9 @@ func (s *Store) Latest(ctx context.Context, f mes.LatestFilter) ([]mes.Latest, e
 	q.equal("site_id", f.SiteID)
 	q.equal("machine_id", f.MachineID)
 	q.scope(f.Scope, "machine_id")
+	if f.Signal != "" {
+		q.equal("signal", s.db.asKey(f.Signal))
+	}
 	if f.AfterSiteID != "" || f.AfterMachineID != "" || f.AfterSignalID != "" {
 		q.beyond([]string{"site_id", "machine_id", "signal"}, ">", f.AfterSiteID, f.AfterMachineID, s.db.asKey(f.AfterSignalID))
 	}

@@ -185,7 +185,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.Equipment(ctx, "s", "m")
 	_, _ = s.KnowsEquipment(ctx, "s", "m")
 	_, _ = s.EquipmentList(ctx, mes.EquipmentFilter{SiteID: "s", Level: mes.LevelSite, Door: mes.DoorMQTT, Scope: scope, AfterSiteID: "s", AfterID: "m"})
-	_, _ = s.Latest(ctx, mes.LatestFilter{SiteID: "s", MachineID: "m", Scope: scope, AfterSiteID: "s", AfterMachineID: "m", AfterSignalID: "x"})
+	_, _ = s.Latest(ctx, mes.LatestFilter{SiteID: "s", MachineID: "m", Scope: scope, AfterSiteID: "s", AfterMachineID: "m", AfterSignalID: "x", Signal: "y"})
 	_, _ = s.QuarantineItem(ctx, id)
 	_, _ = s.QuarantineState(ctx, id)
 	_, _ = s.QuarantinedAmong(ctx, []mes.ID{id, id, id})
@@ -229,6 +229,9 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
 	_, _ = s.OldestArrival(ctx)
 	_, _ = s.ConnectionDeliveries(ctx, "plant")
+	_, _ = s.SparkplugBirths(ctx, "plant")
+	birth := &mes.SparkplugBirth{Address: "g/n", Payload: []byte{1}, ReceivedAt: at}
+	_ = s.ChangeSparkplugBirths(ctx, "plant", mes.SparkplugChange{Put: birth, Drop: []string{"g/n/d"}})
 	_ = s.Skip(ctx, 3, l)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	for _, last := range []bool{false, true} {

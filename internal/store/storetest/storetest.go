@@ -33,6 +33,8 @@ type Store interface {
 	APIKey(ctx context.Context, id mes.ID) (mes.APIKey, error)
 	APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error)
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
+	SparkplugBirths(ctx context.Context, connection string) ([]mes.SparkplugBirth, error)
+	ChangeSparkplugBirths(ctx context.Context, connection string, change mes.SparkplugChange) error
 	RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error
 	ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.Time, key mes.APIKey) error
 }
@@ -70,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Series":                 testSeries,
 		"Quarantine":             testQuarantine,
 		"QuarantineResolvedOnce": testQuarantineResolvedOnce,
+		"SparkplugBirths":        testSparkplugBirths,
 		"APIKeys":                testAPIKeys,
 		"APIKeyReplaced":         testAPIKeyReplaced,
 		"Outbox":                 testOutbox,

@@ -1,0 +1,121 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"plantgate/internal/mes"
+	"plantgate/internal/mqtt/topic"
+)
+
+// minRebirthInterval is the shortest pause between two requests to an edge node for its
+// births: each makes it send everything it has.
+const minRebirthInterval = time.Second
+
+// validateSparkplug returns every fault of a connection that is a host application.
+func (c MQTTConnection) validateSparkplug(key string) []Fault {
+	var faults []Fault
+	s := c.Sparkplug
+	add := func(member, format string, args ...any) {
+		faults = append(faults, Fault{key + "." + member, fmt.Sprintf(format, args...)})
+	}
+	if err := checkSparkplugID(s.HostID); err != nil {
+		add("sparkplug.host_id", "%s", err)
+	}
+	for i, g := range s.Groups {
+		member := fmt.Sprintf("sparkplug.groups[%d]", i)
+		switch err := checkSparkplugID(g); {
+		case err != nil:
+			add(member, "%s", err)
+		case g == "STATE":
+			add(member, "STATE is the level of host applications, not a group (Sparkplug 3.0, 4.1.2)")
+		case slices.Contains(s.Groups[:i], g):
+			add(member, "%q is given twice", g)
+		}
+	}
+	if s.SiteID != "" && mes.CheckID(s.SiteID) != nil {
+		add("sparkplug.site_id", "%s", mes.CheckID(s.SiteID))
+	}
+	for _, group := range slices.Sorted(maps.Keys(s.Sites)) {
+		if err := mes.CheckID(s.Sites[group]); err != nil {
+			add("sparkplug.sites."+group, "%s", err)
+		}
+		if len(s.Groups) > 0 && !slices.Contains(s.Groups, group) {
+			add("sparkplug.sites."+group, "is not one of sparkplug.groups")
+		}
+	}
+	if err := checkMachineText(s.NodeMachine, "{node}", "{group}"); err != nil {
+		add("sparkplug.node_machine", "%s", err)
+	}
+	if err := checkMachineText(s.DeviceMachine, "{device}", "{group}", "{node}"); err != nil {
+		add("sparkplug.device_machine", "%s", err)
+	}
+	if s.RebirthInterval < minRebirthInterval {
+		add("sparkplug.rebirth_interval", "must be at least %s", minRebirthInterval)
+	}
+	if c.Presence.Topic != "" {
+		add("presence.topic", "a connection has one will, and sparkplug needs it for the state of the host")
+	}
+	if c.SharedGroup != "" {
+		add("shared_group", "a host application must have every message of an edge node, in order: not with sparkplug")
+	}
+	for i, sub := range c.Subscriptions {
+		p, err := topic.Parse(sub.Topic)
+		if err == nil && slices.ContainsFunc(sparkplugTopics, func(t string) bool { return overlap(p.Filter(), t) }) {
+			add(fmt.Sprintf("subscriptions[%d].topic", i), "takes topics of Sparkplug B too, of which the connection would get each message twice")
+		}
+	}
+	return faults
+}
+
+// sparkplugTopics are all of Sparkplug B.
+var sparkplugTopics = []string{"spBv1.0/STATE/+", "spBv1.0/+/+/+", "spBv1.0/+/+/+/+"}
+
+// overlap tells whether two filters may have a topic in common.
+func overlap(a, b string) bool {
+	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
+	for i := range min(len(as), len(bs)) {
+		switch {
+		case as[i] == "#" || bs[i] == "#":
+			return true
+		case as[i] != bs[i] && as[i] != "+" && bs[i] != "+":
+			return false
+		}
+	}
+	switch len(as) - len(bs) {
+	case 0:
+		return true
+	case 1:
+		return as[len(bs)] == "#" // which is of the level above as well (MQTT 3.1.1, 4.7.1.2)
+	case -1:
+		return bs[len(as)] == "#"
+	}
+	return false
+}
+
+// checkSparkplugID tells what is wrong with a level of a topic of Sparkplug B.
+func checkSparkplugID(id string) error {
+	if id == "" || len(id) > mes.MaxIDLength || strings.ContainsAny(id, "/+#\x00") {
+		return fmt.Errorf("must have 1 to %d bytes and no '/', '+' or '#' (Sparkplug 3.0, 4.1)", mes.MaxIDLength)
+	}
+	return nil
+}
+
+// checkMachineText tells what is wrong with the text of a machine's id: it has to name
+// what is the machine.
+func checkMachineText(text, needed string, others ...string) error {
+	if !strings.Contains(text, needed) {
+		return fmt.Errorf("must have %s, or all would be one machine", needed)
+	}
+	rest := text
+	for _, known := range append(others, needed) {
+		rest = strings.ReplaceAll(rest, known, "x")
+	}
+	if strings.ContainsAny(rest, "{}") {
+		return fmt.Errorf("knows only %s and %s", strings.Join(others, ", "), needed)
+	}
+	return mes.CheckID(rest)
+}
