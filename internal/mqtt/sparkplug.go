@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"plantgate/internal/config"
+	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt/sparkplug"
 )
@@ -109,21 +111,31 @@ func (h *sparkplugHost) subscriptions() []filter {
 	return list
 }
 
+// withoutDot begins the topics of Sparkplug B as RabbitMQ gives them on that turns the dot
+// into a slash: all of them, unless mqtt.sparkplug is set, and retained ones in any case
+// (3.10).
+const withoutDot = "spBv1/0/"
+
 // matches tells whether a topic is the host's.
 func (h *sparkplugHost) matches(name string) bool {
 	if h == nil {
 		return false
 	}
 	_, ok := h.host.Matches(name)
-	return ok || name == sparkplug.StateTopic(h.hostID)
+	return ok || name == sparkplug.StateTopic(h.hostID) || strings.HasPrefix(name, withoutDot)
 }
 
 // read makes records of a message whose topic matches.
 func (h *sparkplugHost) read(m Message) []mes.Record {
 	topic, ok := h.host.Matches(m.Topic)
-	if !ok {
+	switch rest, changed := strings.CutPrefix(m.Topic, withoutDot); {
+	case m.Topic == sparkplug.StateTopic(h.hostID), changed && sparkplug.Namespace+"/"+rest == sparkplug.StateTopic(h.hostID):
 		h.ownState(m.Payload)
 		return nil
+	case !ok:
+		b := Bindings{connection: h.connection}
+		return b.faulty(ingest.Source{}, m, mes.Errorf(mes.CodeInvalid,
+			"the broker has turned the dot of spBv1.0 into a slash: RabbitMQ needs mqtt.sparkplug = true"))
 	}
 	r := h.host.Receive(sparkplug.Message{
 		Topic: topic, Name: m.Topic, Payload: m.Payload, Retained: m.Retained, ReceivedAt: m.ReceivedAt,

@@ -83,6 +83,7 @@ type Latest struct {
 	Unit       string
 	Timestamp  time.Time
 	StatusCode uint32 `json:"status_code"`
+	Stale      bool
 	Source     string
 	RecordID   string `json:"record_id"`
 }
@@ -93,6 +94,7 @@ type Quarantined struct {
 	State       string
 	Source      struct{ Door, Connection, Address string }
 	Reason      struct{ Code, Detail string }
+	Format      string
 	Size        int
 	Raw         string
 	RawEncoding string `json:"raw_encoding"`

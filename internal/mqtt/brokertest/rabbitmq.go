@@ -10,7 +10,8 @@ import (
 
 // rabbitMQ starts RabbitMQ with its MQTT plugin as an own node: folders, ports,
 // the Erlang port mapper and the Erlang cookie are all the test's. Its window
-// of unacknowledged messages is the usual 10 (mqtt.prefetch).
+// of unacknowledged messages is the usual 10 (mqtt.prefetch). The dot of spBv1.0 stays one
+// (mqtt.sparkplug); those of other topics become slashes, as ever.
 func rabbitMQ(t Host) *Broker {
 	t.Helper()
 	program := binary(t, "rabbitmq-server", rabbitPaths...)
@@ -31,6 +32,7 @@ func rabbitMQ(t Host) *Broker {
 mqtt.listeners.tcp.1 = 127.0.0.1:%d
 mqtt.allow_anonymous = false
 mqtt.prefetch = 10
+mqtt.sparkplug = true
 default_user = %s
 default_pass = %s
 disk_free_limit.absolute = 10MB
