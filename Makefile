@@ -112,11 +112,11 @@ versions:
 
 .PHONY: clean
 clean: ## Remove what was built and the data of the demo
-	rm -rf plantgate dist coverage.out data/demo .venv scripts/browser/node_modules internal/opcua/testdata/peers/node_modules internal/crashtest/testdata/publishers/node_modules
+	rm -rf plantgate dist coverage.out data/demo .venv scripts/browser/node_modules internal/opcua/testdata/peers/node_modules internal/crashtest/testdata/publishers/node_modules internal/app/testdata/sparkplug/node_modules
 
 # What integration tests talk to, besides the packages that `needs` names.
 .PHONY: peers
-peers: needs $(K6) .venv/.done scripts/browser/node_modules/.done internal/opcua/testdata/peers/node_modules/.done internal/crashtest/testdata/publishers/node_modules/.done
+peers: needs $(K6) .venv/.done scripts/browser/node_modules/.done internal/opcua/testdata/peers/node_modules/.done internal/crashtest/testdata/publishers/node_modules/.done internal/app/testdata/sparkplug/node_modules/.done
 
 .PHONY: needs
 needs:

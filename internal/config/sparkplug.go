@@ -62,17 +62,15 @@ func (c MQTTConnection) validateSparkplug(key string) []Fault {
 	if c.SharedGroup != "" {
 		add("shared_group", "a host application must have every message of an edge node, in order: not with sparkplug")
 	}
+	own := []string{"spBv1.0/STATE/" + s.HostID, "spBv1.0/+/+/+", "spBv1.0/+/+/+/+"}
 	for i, sub := range c.Subscriptions {
 		p, err := topic.Parse(sub.Topic)
-		if err == nil && slices.ContainsFunc(sparkplugTopics, func(t string) bool { return overlap(p.Filter(), t) }) {
+		if err == nil && slices.ContainsFunc(own, func(t string) bool { return overlap(p.Filter(), t) }) {
 			add(fmt.Sprintf("subscriptions[%d].topic", i), "takes topics of Sparkplug B too, of which the connection would get each message twice")
 		}
 	}
 	return faults
 }
-
-// sparkplugTopics are all of Sparkplug B.
-var sparkplugTopics = []string{"spBv1.0/STATE/+", "spBv1.0/+/+/+", "spBv1.0/+/+/+/+"}
 
 // overlap tells whether two filters may have a topic in common.
 func overlap(a, b string) bool {

@@ -1,6 +1,9 @@
 package mqtt
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // SetBounds replaces the bounds of the hand-over before Run.
 func (a *Adapter) SetBounds(count, bytes int) { a.queue = newHandover(count, bytes) }
@@ -27,3 +30,6 @@ func AllowAnswers(stream []byte, size int) bool {
 	}
 	return true
 }
+
+// SetBirthRetry replaces how long after a failure no birth is kept.
+func SetBirthRetry(a *Adapter, d time.Duration) { a.sparkplug.birthRetry = d }

@@ -44,8 +44,9 @@ type sparkplugHost struct {
 	now        func() time.Time
 
 	// unkept are changes of births that the store would not take, of the consumer alone.
-	unkept  []mes.SparkplugChange
-	retryAt time.Time
+	unkept     []mes.SparkplugChange
+	retryAt    time.Time
+	birthRetry time.Duration
 
 	mu sync.Mutex
 	// wanted are the nodes to be asked for their births, and why; asked is when they last
@@ -74,7 +75,7 @@ func newSparkplugHost(cfg config.MQTTConnection, deps Deps) *sparkplugHost {
 		log:     deps.Log.With("door", mes.DoorMQTT, "connection", cfg.Name),
 		now:     deps.Now,
 		wanted:  map[sparkplug.Node]string{}, asked: map[sparkplug.Node]time.Time{},
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), birthRetry: birthRetry,
 	}
 }
 
@@ -186,7 +187,7 @@ func (h *sparkplugHost) keep(change mes.SparkplugChange) {
 	defer cancel()
 	for len(h.unkept) > 0 {
 		if err := h.births.ChangeSparkplugBirths(ctx, h.connection, h.unkept[0]); err != nil {
-			h.retryAt = time.Now().Add(birthRetry)
+			h.retryAt = time.Now().Add(h.birthRetry)
 			h.log.Warn("keeping a birth of Sparkplug failed", "error", err, "cause", errors.Unwrap(err))
 			return
 		}
