@@ -254,16 +254,17 @@ func TestSparkplugStoreAway(t *testing.T) {
 	kept.mu.Unlock()
 	node := mqtttest.Connect(t, mqtttest.Options("tcp://"+addr, "node"))
 	mqtttest.Publish(t, node, "spBv1.0/g/NBIRTH/n", 1, message(0, true, 5))
-	mqtttest.Publish(t, node, "spBv1.0/g/NDATA/n", 1, message(1, false, 6))
-	if r := ing.WaitRecords(t, 3)[2]; r.Fault != nil {
+	mqtttest.Publish(t, node, "spBv1.0/g/DBIRTH/n/d", 1, message(1, true, 5))
+	mqtttest.Publish(t, node, "spBv1.0/g/NDATA/n", 1, message(2, false, 6))
+	if r := ing.WaitRecords(t, 5)[4]; r.Fault != nil {
 		t.Errorf("without the store data became %v", r.Fault)
 	}
 	kept.mu.Lock()
 	kept.away = false
 	kept.mu.Unlock()
 	time.Sleep(60 * time.Millisecond)
-	mqtttest.Publish(t, node, "spBv1.0/g/NDATA/n", 1, message(2, false, 7))
-	mqtttest.Eventually(t, "the birth is kept", func() bool { return kept.addresses() == "g/n" })
+	mqtttest.Publish(t, node, "spBv1.0/g/NDATA/n", 1, message(3, false, 7))
+	mqtttest.Eventually(t, "the births are kept", func() bool { return kept.addresses() == "g/n g/n/d" })
 }
 
 // TestSparkplugWithoutDot: what RabbitMQ makes of spBv1.0 without its setting is kept, and

@@ -173,6 +173,7 @@ func TestRestart(t *testing.T) {
 	// The broker kept no session: a death may have gone by, and aliases may be others'.
 	restart(false)
 	expect(t, n.send("DDATA", "n/d", encode(at, 2, speed(4))), "no birth of the device is known", "n.d fault: no birth gives the alias 1")
+	expect(t, n.send("NDATA", "n", encode(at, 3, speed(4))), "no birth of the edge node is known", "n fault: no birth gives the alias 1")
 	expect(t, n.send("NBIRTH", "n", birthOf(0, bdSeq(4))), "", "n speed=10")
 	keep(n.send("NDEATH", "n", encode(at, -1, bdSeq(4))))
 	if len(kept) != 0 {
