@@ -1,6 +1,7 @@
 package mqtt_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"slices"
@@ -160,7 +161,7 @@ func TestSparkplugHost(t *testing.T) {
 	mqtttest.Wait(t, retained)
 	hook.waitFor(t, "the late will", func(p packets.Packet) bool { return isState(p, "false") })
 	again := hook.waitFor(t, "the state of the host", func(p packets.Packet) bool { return isState(p, "true") })
-	if string(again.Payload) != string(born.Payload) {
+	if !bytes.Equal(again.Payload, born.Payload) {
 		t.Errorf("the state %s became %s", born.Payload, again.Payload)
 	}
 	// Its own births do not make it speak again.

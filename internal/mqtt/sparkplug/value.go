@@ -19,7 +19,7 @@ func toValue(t DataType, s scalar) (mes.Value, error) {
 	if width, signed := t.bits(); width != 0 {
 		return integer(t, s, width, signed)
 	}
-	want := noValue
+	var want kind
 	switch t {
 	case Float:
 		want = floatValue
