@@ -40,6 +40,11 @@ func (m MQTT) publications() []publication {
 			list = append(list, publication{fmt.Sprintf("mqtt.connections[%d].presence.topic", i), c.Presence.Topic, m.brokerOf(c)})
 		}
 		list = append(list, published(fmt.Sprintf("mqtt.connections[%d]", i), m.brokerOf(c), c.Publish)...)
+		if c.Sparkplug.Enabled && checkSparkplugID(c.Sparkplug.HostID) == nil {
+			key := fmt.Sprintf("mqtt.connections[%d].sparkplug.", i)
+			list = append(list, publication{key + "host_id", "spBv1.0/STATE/" + c.Sparkplug.HostID, m.brokerOf(c)},
+				publication{key + "enabled", "spBv1.0/+/NCMD/+", m.brokerOf(c)})
+		}
 	}
 	if m.Broker.Enabled {
 		list = append(list, published("mqtt.broker", ownBroker, m.Broker.Publish)...)

@@ -62,36 +62,13 @@ func (c MQTTConnection) validateSparkplug(key string) []Fault {
 	if c.SharedGroup != "" {
 		add("shared_group", "a host application must have every message of an edge node, in order: not with sparkplug")
 	}
-	own := []string{"spBv1.0/STATE/" + s.HostID, "spBv1.0/+/+/+", "spBv1.0/+/+/+/+"}
+	own := []string{"spBv1.0/+/+/+", "spBv1.0/+/+/+/+"}
 	for i, sub := range c.Subscriptions {
-		p, err := topic.Parse(sub.Topic)
-		if err == nil && slices.ContainsFunc(own, func(t string) bool { return overlap(p.Filter(), t) }) {
+		if _, err := topic.Parse(sub.Topic); err == nil && slices.ContainsFunc(own, func(t string) bool { return topic.Overlap(sub.Topic, t) }) {
 			add(fmt.Sprintf("subscriptions[%d].topic", i), "takes topics of Sparkplug B too, of which the connection would get each message twice")
 		}
 	}
 	return faults
-}
-
-// overlap tells whether two filters may have a topic in common.
-func overlap(a, b string) bool {
-	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
-	for i := range min(len(as), len(bs)) {
-		switch {
-		case as[i] == "#" || bs[i] == "#":
-			return true
-		case as[i] != bs[i] && as[i] != "+" && bs[i] != "+":
-			return false
-		}
-	}
-	switch len(as) - len(bs) {
-	case 0:
-		return true
-	case 1:
-		return as[len(bs)] == "#" // which is of the level above as well (MQTT 3.1.1, 4.7.1.2)
-	case -1:
-		return bs[len(as)] == "#"
-	}
-	return false
 }
 
 // checkSparkplugID tells what is wrong with a level of a topic of Sparkplug B.
