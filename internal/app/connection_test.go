@@ -35,7 +35,7 @@ func (v *visit) Run(ctx context.Context) error {
 }
 
 func (v *visit) Status() mes.AdapterStatus {
-	return mes.AdapterStatus{Door: mes.DoorMQTT, Name: "line", State: mes.AdapterRunning, Received: v.received.Load() - v.began}
+	return mes.AdapterStatus{Door: mes.DoorMQTT, Name: "line", State: mes.AdapterRunning, Flow: mes.Flow{Received: v.received.Load() - v.began}}
 }
 
 // TestConnectionHasOneOwner: of two servers one has the connection and the other says

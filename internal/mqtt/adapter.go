@@ -104,7 +104,7 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 		log:       deps.Log.With("door", mes.DoorMQTT, "connection", cfg.Name),
 		now:       deps.Now,
 		queue:     newHandover(maxHeldMessages, maxHeldBytes),
-		condition: newCondition(cfg.Name, deps.Now),
+		condition: newCondition(cfg.Name, bindings, deps.Now),
 		connected: deps.Connected,
 		notes:     deps.Notes,
 	}, nil
@@ -118,6 +118,7 @@ func (a *Adapter) filters() []filter {
 	list := a.bindings.filters()
 	if a.cfg.SharedGroup != "" {
 		for i := range list {
+			list[i].shared = a.shared("")
 			list[i].name = a.shared(list[i].name)
 		}
 	}

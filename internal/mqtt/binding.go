@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"strings"
 	"time"
 
 	"plantgate/internal/config"
@@ -98,7 +99,7 @@ func (b Bindings) filters() []filter {
 			continue
 		}
 		at[name] = len(list)
-		list = append(list, filter{name, binding.qos})
+		list = append(list, filter{name: name, qos: binding.qos})
 	}
 	return list
 }
@@ -107,12 +108,24 @@ func (b Bindings) filters() []filter {
 type filter struct {
 	name string
 	qos  byte
+	// shared is what stands before it in name: the group of a shared subscription.
+	shared string
 }
 
+// plain is the filter without its group.
+func (f filter) plain() string { return strings.TrimPrefix(f.name, f.shared) }
+
 // Match tells whether any binding is for the topic.
-func (b Bindings) Match(name string) bool {
-	_, _, ok := b.find(name)
-	return ok
+func (b Bindings) Match(name string) bool { return b.index(name) >= 0 }
+
+// index is the place of the binding for a topic, -1 if there is none.
+func (b Bindings) index(name string) int {
+	for i := range b.list {
+		if _, ok := b.list[i].pattern.Match(name); ok {
+			return i
+		}
+	}
+	return -1
 }
 
 func (b Bindings) find(name string) (Binding, topic.Captures, bool) {

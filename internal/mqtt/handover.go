@@ -17,6 +17,8 @@ type delivery struct {
 	dup     bool
 	session *session
 	ack     func()
+	// binding is the place of the one that the topic is for; -1 if none is.
+	binding int
 
 	// records are what it says; identified means that they are known by that if they come
 	// again.

@@ -241,12 +241,13 @@ func (s *session) receive(_ paho.Client, m paho.Message) {
 	d := delivery{
 		Message: Message{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), ReceivedAt: now},
 		qos:     m.Qos(), dup: m.Duplicate(), session: s, ack: m.Ack,
+		binding: s.a.bindings.index(m.Topic()),
 	}
 	if !s.handOver(d) {
 		return
 	}
-	s.a.condition.received(now)
-	if !s.a.bindings.Match(d.Topic) {
+	s.a.condition.flow.received(d.binding, now)
+	if d.binding < 0 {
 		select {
 		case s.stale <- d.Topic:
 		default:
@@ -302,15 +303,17 @@ func (s *session) subscribeOne(ctx context.Context, f filter) string {
 		return fmt.Sprintf("no answer to the subscription of %s", f.name)
 	}
 	granted, ok := answerOf(token.(*paho.SubscribeToken))
+	state, detail := mes.BindingGranted, ""
 	switch {
 	case token.Error() != nil && (!ok || granted != refusedQoS):
-		return fmt.Sprintf("the subscription of %s failed", f.name)
+		state, detail = mes.BindingWaiting, fmt.Sprintf("the subscription of %s failed", f.name)
 	case granted == refusedQoS:
-		return fmt.Sprintf("the broker refuses the subscription of %s", f.name)
+		state, detail = mes.BindingRefused, fmt.Sprintf("the broker refuses the subscription of %s", f.name)
 	case granted == 0 && f.qos > 0:
-		return fmt.Sprintf("the broker grants only QoS 0 for %s, so messages may be lost", f.name)
+		state, detail = mes.BindingLimited, fmt.Sprintf("the broker grants only QoS 0 for %s, so messages may be lost", f.name)
 	}
-	return ""
+	s.a.condition.flow.answered(f.plain(), state)
+	return detail
 }
 
 // answerOf is the return code for the one filter of a SUBSCRIBE, if there is an answer.

@@ -8,7 +8,6 @@ import (
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
 )
 
@@ -122,7 +121,8 @@ func (h *hook) keep(pk packets.Packet) {
 
 func (h *hook) store(pk packets.Packet) error {
 	now := h.b.now()
-	h.b.condition.received(now)
+	done := h.b.condition.flow.Received(pk.TopicName, now)
+	defer done()
 	records := h.b.bindings.Decode(h.b.decoder, mqtt.Message{
 		Topic:      pk.TopicName,
 		Payload:    pk.Payload,
@@ -135,10 +135,6 @@ func (h *hook) store(pk packets.Packet) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range receipts {
-		if r.Status == mes.ReceiptQuarantined {
-			h.b.condition.quarantined()
-		}
-	}
+	h.b.condition.flow.Stored(pk.TopicName, records, receipts)
 	return nil
 }
