@@ -109,6 +109,8 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 	pingTimeout := min(max(s.a.cfg.KeepAlive/2, time.Second), 10*time.Second)
 	s.wait = pingTimeout / 2
 	release := func() bool { return true }
+	asked := noteRequest(creds.tls)
+	var opened heardConn // what was seen of the network, which the client does not tell
 	opts := paho.NewClientOptions().
 		AddBroker(s.a.url.String()).
 		SetProtocolVersion(4).
@@ -129,10 +131,12 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 			conn, err := dial(ctx, u, creds.tls)
 			if err != nil {
+				opened.err = err
 				return nil, err
 			}
 			release = context.AfterFunc(ctx, func() { _ = conn.Close() })
-			return &checkedConn{Conn: conn}, nil
+			opened.Conn = conn
+			return &checkedConn{Conn: &opened}, nil
 		})
 	s.leaveWill(opts)
 	s.client = paho.NewClient(opts)
@@ -141,7 +145,7 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 	release()
 	s.kept = token.(*paho.ConnectToken).SessionPresent()
 	close(s.answered)
-	return connectError(token.(*paho.ConnectToken))
+	return s.a.connectError(token.(*paho.ConnectToken), opened.fault(), asked.Load())
 }
 
 // wasKept waits for what is known of a session of which a message came.
@@ -160,8 +164,10 @@ func (s *session) isOver() bool {
 	}
 }
 
-// connectError puts the failure of a connect into words for an operator.
-func connectError(token *paho.ConnectToken) error {
+// connectError puts the failure of a connect into words for an operator; seen is what the
+// network connection said, nil if that was nothing, and asked tells whether the broker
+// asked for a client certificate.
+func (a *Adapter) connectError(token *paho.ConnectToken, seen error, asked bool) error {
 	err := token.Error()
 	if err == nil {
 		return nil
@@ -174,7 +180,10 @@ func connectError(token *paho.ConnectToken) error {
 	case packets.ErrRefusedBadProtocolVersion:
 		return mes.Errorf(mes.CodeUnsupported, "%w: it does not speak MQTT 3.1.1", errRefused)
 	}
-	return mes.Wrap(mes.CodeUnavailable, err, "the broker can't be reached")
+	if seen == nil {
+		seen = err
+	}
+	return failure(a.cfg, seen, asked)
 }
 
 // serve handles what happens to the connection until it ends.
