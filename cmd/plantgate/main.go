@@ -38,6 +38,7 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date, or show where it stands."`
 	Keys    keysCmd    `cmd:"" help:"Make, list, withdraw and rotate API keys."`
 	Config  configCmd  `cmd:"" help:"Check the configuration, or print an example."`
+	Doctor  doctorCmd  `cmd:"" help:"Hold the configuration against store, disk, brokers and OPC UA servers, and say what to do."`
 	OPCUA   opcuaCmd   `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
 	Import  importCmd  `cmd:"" help:"Load data that were there before plantgate."`
 	Backup  backupCmd  `cmd:"" help:"Copy the embedded store while it is in use."`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // Level is how grave a finding is.
@@ -72,7 +73,7 @@ func (r *Report) WriteText(w io.Writer) error {
 // printable keeps what a broker or server says from breaking the table or the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r

@@ -14,6 +14,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"plantgate/internal/config"
 	"plantgate/internal/mes"
 )
 
@@ -145,7 +146,7 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 	release()
 	s.kept = token.(*paho.ConnectToken).SessionPresent()
 	close(s.answered)
-	return s.a.connectError(token.(*paho.ConnectToken), opened.fault(), asked.Load())
+	return connectError(s.a.cfg, token.(*paho.ConnectToken), opened.fault(), asked.Load())
 }
 
 // wasKept waits for what is known of a session of which a message came.
@@ -167,7 +168,7 @@ func (s *session) isOver() bool {
 // connectError puts the failure of a connect into words for an operator; seen is what the
 // network connection said, nil if that was nothing, and asked tells whether the broker
 // asked for a client certificate.
-func (a *Adapter) connectError(token *paho.ConnectToken, seen error, asked bool) error {
+func connectError(cfg config.MQTTConnection, token *paho.ConnectToken, seen error, asked bool) error {
 	err := token.Error()
 	if err == nil {
 		return nil
@@ -183,7 +184,7 @@ func (a *Adapter) connectError(token *paho.ConnectToken, seen error, asked bool)
 	if seen == nil {
 		seen = err
 	}
-	return failure(a.cfg, seen, asked)
+	return failure(cfg, seen, asked)
 }
 
 // serve handles what happens to the connection until it ends.

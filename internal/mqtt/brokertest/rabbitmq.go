@@ -20,7 +20,7 @@ func rabbitMQ(t Host, s Settings) *Broker {
 	epmdPort := startPortMapper(t)
 	b := &Broker{
 		Name: NameRabbitMQ, Username: "plant", Password: "plant-secret",
-		addr: fmt.Sprintf("127.0.0.1:%d", at.Port),
+		addr:       fmt.Sprintf("127.0.0.1:%d", at.Port),
 		controller: filepath.Join(filepath.Dir(program), "rabbitmqctl"),
 	}
 	if s.TLS != nil || s.Conf != nil {
