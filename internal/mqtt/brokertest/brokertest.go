@@ -32,6 +32,8 @@ type Settings struct {
 	// Conf, if not nil, writes the whole configuration file, such as one that is shipped; it
 	// listens on both ports.
 	Conf func(Places) string
+	// Users of Mosquitto besides that of the test, with their passwords.
+	Users map[string]string
 	// Plugins are enabled in RabbitMQ besides that of MQTT.
 	Plugins []string
 }

@@ -26,6 +26,11 @@ func mosquitto(t Host, s Settings) *Broker {
 	if out, err := exec.Command(passwd, "-b", "-c", at.Passwords, b.Username, b.Password).CombinedOutput(); err != nil {
 		t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
 	}
+	for name, password := range s.Users {
+		if out, err := exec.Command(passwd, "-b", at.Passwords, name, password).CombinedOutput(); err != nil {
+			t.Fatalf("mosquitto_passwd: %v\n%s", err, out)
+		}
+	}
 	write := mosquittoConf
 	if s.Conf != nil {
 		write = func(at Places, _ Settings) string { return s.Conf(at) }
