@@ -55,6 +55,13 @@ soak: peers ## The long form of every long or repeated test: hours
 	env $(SOAK) $(GOTEST) -tags integration -count=1 -p 1 -timeout 12h ./...
 	$(MAKE) fuzz FUZZTIME=10m
 
+# An hour; SOAK_SECONDS=180 is three minutes.
+SOAK_SECONDS ?= 3600
+.PHONY: soak-mqtt
+soak-mqtt: ## Let 1,000 machines send through one connection for an hour; memory must stay
+	@PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || { echo "this test needs mosquitto: apt-get install mosquitto" >&2; exit 1; }
+	PLANTGATE_TEST_SOAK=$(SOAK_SECONDS) go test ./internal/crashtest -tags integration -run SoakMQTT -count 1 -v -timeout 0
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME)

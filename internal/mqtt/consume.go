@@ -17,10 +17,18 @@ const (
 	maxBatchRecords  = 2000
 )
 
+// What is waited for behind a commit: the part of its time, and how long at most.
+const (
+	gatherPart = 5
+	maxGather  = 5 * time.Millisecond
+)
+
 // consume stores what was handed over until ctx ends. It takes what is there
 // and commits at once: brokers send only a few messages ahead of
 // acknowledgements (RabbitMQ 10, Mosquitto 20), so waiting for a larger batch
-// would only wait.
+// would only wait. What the acknowledgements themselves let the broker send it does wait
+// for, a fraction of what the commit took: else each commit would have one part of the
+// window, and the next the rest of it.
 func (a *Adapter) consume(ctx context.Context) {
 	var last *session
 	for {
@@ -35,11 +43,14 @@ func (a *Adapter) consume(ctx context.Context) {
 				batch = a.resume(ctx, batch)
 			}
 		}
+		began := time.Now()
 		a.storeAll(ctx, batch)
 		for i := range batch {
 			a.condition.flow.settled(batch[i].binding)
 		}
+		stored := len(batch)
 		a.queue.release(batch)
+		a.queue.gather(ctx, stored, min(time.Since(began)/gatherPart, maxGather))
 	}
 }
 

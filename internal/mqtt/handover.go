@@ -130,6 +130,32 @@ func (h *handover) take(ctx context.Context, limit int) []delivery {
 	}
 }
 
+// gather waits until n deliveries have come besides those that are there, or as many as
+// one batch takes, for the time given at most.
+func (h *handover) gather(ctx context.Context, n int, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	wanted := -1
+	for {
+		h.mu.Lock()
+		if wanted < 0 {
+			wanted = min(len(h.list)+n, maxBatchMessages)
+		}
+		enough := len(h.list) >= wanted
+		h.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-h.filled:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // takeWithin returns what the next session or the same brings within the time given; nil
 // if that is nothing.
 func (h *handover) takeWithin(ctx context.Context, limit int, wait time.Duration) []delivery {
