@@ -1,6 +1,7 @@
 package app
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestFloorMetrics(t *testing.T) {
 	}})
 	// The pedantic registry refuses metrics that don't agree with their description.
 	answer := httptest.NewRecorder()
-	api.MetricsHandler(r).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	api.MetricsHandler(r).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	text := answer.Body.String()
 	for _, want := range []string{
 		`plantgate_binding_in_hand{binding="a/{machine}",connection="plant",door="mqtt"} 3`,

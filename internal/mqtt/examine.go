@@ -199,12 +199,12 @@ var (
 
 // await waits for an answer of the broker.
 func (c *examiner) await(ctx context.Context, token paho.Token) error {
-	timer := time.NewTimer(answerTimeout)
+	timer, lost := time.NewTimer(answerTimeout), c.lost
 	defer timer.Stop()
 	select {
 	case <-token.Done():
 		return token.Error()
-	case <-c.lost:
+	case <-lost:
 		return errClosed
 	case <-timer.C:
 		return errSilent

@@ -47,7 +47,7 @@ var errNotPermitted = errors.New("the subscription is refused")
 
 // comes waits for a payload and returns the topic that it comes by, "" if it does not.
 func (c *examiner) comes(ctx context.Context, payload []byte) (string, error) {
-	timer := time.NewTimer(examineQuiet)
+	timer, lost := time.NewTimer(examineQuiet), c.lost
 	defer timer.Stop()
 	for {
 		select {
@@ -55,7 +55,7 @@ func (c *examiner) comes(ctx context.Context, payload []byte) (string, error) {
 			if bytes.Equal(m.Payload(), payload) {
 				return m.Topic(), nil
 			}
-		case <-c.lost:
+		case <-lost:
 			return "", errClosed
 		case <-timer.C:
 			return "", nil

@@ -115,21 +115,6 @@ func TestTLSWithRealBrokers(t *testing.T) {
 	}
 }
 
-// awaitReason runs the adapter until its state says why there is no connection.
-func awaitReason(t *testing.T, a *mqtt.Adapter, says string) {
-	t.Helper()
-	run(t, a)
-	var s mes.AdapterStatus
-	mqtttest.Eventually(t, "a reason", func() bool {
-		s = a.Status()
-		return (s.State == mes.AdapterBackingOff || s.State == mes.AdapterRefused) && s.Detail != ""
-	})
-	if !strings.Contains(s.Detail, says) {
-		t.Errorf("it is %s: %s; want word of: %s", s.State, s.Detail, says)
-	}
-	t.Logf("%s: %s", s.State, s.Detail)
-}
-
 func secretFile(t *testing.T, secret string) string {
 	t.Helper()
 	path := t.TempDir() + "/secret"

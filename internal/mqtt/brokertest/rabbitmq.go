@@ -33,7 +33,7 @@ func rabbitMQ(t Host, s Settings) *Broker {
 		}
 		return path
 	}
-	text := ""
+	var text string
 	if s.Conf != nil {
 		text = s.Conf(at)
 	} else {
