@@ -128,7 +128,7 @@ peers: needs $(K6) .venv/.done scripts/browser/node_modules/.done internal/opcua
 .PHONY: needs
 needs:
 	@missing=; \
-	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server strace:strace chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
+	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server shellcheck:shellcheck strace:strace chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
 		PATH="$$PATH:/usr/sbin:/usr/lib/rabbitmq/bin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	if [ -n "$$missing" ]; then \

@@ -5,6 +5,7 @@ package mqtt_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -168,4 +169,16 @@ func TestExpiredInRabbitMQ(t *testing.T) {
 	mqtttest.Eventually(t, "the expired message", func() bool {
 		return strings.Contains(d.Ctl(t, "--quiet", "list_queues", "-p", "plant", "name", "messages"), "plantgate-expired\t1")
 	})
+}
+
+// TestDeployScriptsAreClean runs shellcheck over what is shipped.
+func TestDeployScriptsAreClean(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob(filepath.Join("..", "..", "deploy", "*", "*.sh"))
+	if err != nil || len(scripts) < 2 {
+		t.Fatalf("%v, %v", scripts, err)
+	}
+	if out, err := exec.Command("shellcheck", scripts...).CombinedOutput(); err != nil {
+		t.Errorf("shellcheck (apt-get install shellcheck): %v\n%s", err, out)
+	}
 }
