@@ -55,6 +55,13 @@ soak: peers ## The long form of every long or repeated test: hours
 	env $(SOAK) $(GOTEST) -tags integration -count=1 -p 1 -timeout 12h ./...
 	$(MAKE) fuzz FUZZTIME=10m
 
+# An hour; SOAK_SECONDS=180 is three minutes.
+SOAK_SECONDS ?= 3600
+.PHONY: soak-mqtt
+soak-mqtt: ## Let 1,000 machines send through one connection for an hour; memory must stay
+	@PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || { echo "this test needs mosquitto: apt-get install mosquitto" >&2; exit 1; }
+	PLANTGATE_TEST_SOAK=$(SOAK_SECONDS) go test ./internal/crashtest -tags integration -run SoakMQTT -count 1 -v -timeout 0
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME)
@@ -121,7 +128,7 @@ peers: needs $(K6) .venv/.done scripts/browser/node_modules/.done internal/opcua
 .PHONY: needs
 needs:
 	@missing=; \
-	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server strace:strace chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
+	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server shellcheck:shellcheck strace:strace chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
 		PATH="$$PATH:/usr/sbin:/usr/lib/rabbitmq/bin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	if [ -n "$$missing" ]; then \

@@ -47,7 +47,8 @@ type healthBody struct {
 // readinessBody says whether the server can do its work.
 type readinessBody struct {
 	// ready; degraded where a connection to the floor is down, or the shared database while
-	// this server keeps what comes in; unready where the store can't be used.
+	// this server keeps what comes in; unready where the store can't be used, or a
+	// connection is down that the configuration requires.
 	Status   string           `json:"status" enums:"ready,degraded,unready" example:"ready" validate:"required"`
 	Store    storeReadiness   `json:"store" validate:"required"`
 	Adapters []adapterSummary `json:"adapters" validate:"required"`
@@ -72,22 +73,9 @@ type adapterSummary struct {
 	Door  string `json:"door" enums:"mqtt,opcua" example:"mqtt" validate:"required"`
 	Name  string `json:"name" example:"line-1" validate:"required"`
 	State string `json:"state" enums:"connecting,running,degraded,backing_off,refused,stopped,standby" example:"running" validate:"required"`
+	// Whether the server is unready while it is down (readiness.adapters, required).
+	Required bool `json:"required,omitempty" example:"false"`
 } //	@name	AdapterSummary
-
-// adapterBody is a connection to the floor.
-type adapterBody struct {
-	adapterSummary
-	// When the state began.
-	Since time.Time `json:"since" example:"2026-11-22T10:15:00Z" validate:"required"`
-	// Why it is in this state.
-	Detail string `json:"detail,omitempty"`
-	// When the newest message came.
-	LastMessage *time.Time `json:"last_message,omitempty" example:"2026-11-22T10:15:00.412Z"`
-	// Counts since the start of the server.
-	Received    int64 `json:"received" example:"1201" validate:"required"`
-	Quarantined int64 `json:"quarantined" example:"0" validate:"required"`
-	Reconnects  int64 `json:"reconnects" example:"0" validate:"required"`
-} //	@name	Adapter
 
 // getHealth says that the process is alive.
 //
@@ -104,7 +92,7 @@ func (a *API) getHealth(c echo.Context) error {
 // getReadiness says whether the server can do its work.
 //
 //	@Summary		Tell whether the server is ready
-//	@Description	503 while the store is away or its schema is not the program's. A connection to the floor that is down makes the server degraded, not unready; so does a shared database that is away, or whose schema was changed under the server, as long as this server has room for what comes in.
+//	@Description	503 while the store is away or its schema is not the program's. A connection to the floor that is down makes the server degraded, not unready, unless readiness.adapters or the connection's own "required" says otherwise; so does a shared database that is away, or whose schema was changed under the server, as long as this server has room for what comes in.
 //	@Tags			operation
 //	@ID				getReadiness
 //	@Produce		json
@@ -114,14 +102,19 @@ func (a *API) getHealth(c echo.Context) error {
 func (a *API) getReadiness(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
 	defer cancel()
-	body := readinessBody{Status: "ready", Store: storeReadiness{Ready: true}, Adapters: []adapterSummary{}}
+	body := readinessBody{Status: ready, Store: storeReadiness{Ready: true}, Adapters: []adapterSummary{}}
+	status := http.StatusOK
 	for _, s := range a.deps.Adapters() {
-		body.Adapters = append(body.Adapters, newAdapterSummary(s))
-		if s.State != mes.AdapterRunning {
-			body.Status = "degraded"
+		summary := newAdapterSummary(s)
+		summary.Required = a.settings.Readiness.isRequired(s)
+		body.Adapters = append(body.Adapters, summary)
+		switch verdict := a.settings.Readiness.judge(s); {
+		case verdict == unready:
+			status, body.Status = http.StatusServiceUnavailable, unready
+		case verdict == degraded && body.Status == ready:
+			body.Status = degraded
 		}
 	}
-	status := http.StatusOK
 	err := a.deps.Store.Ping(ctx)
 	if err == nil {
 		err = a.deps.Store.CheckSchema(ctx)
@@ -134,10 +127,13 @@ func (a *API) getReadiness(c echo.Context) error {
 	case err == nil:
 	// One that does not answer in time is away as well.
 	case (errors.Is(err, mes.ErrStoreAway) || ctx.Err() != nil) && waiting.Room:
-		body.Status, body.Store = "degraded", storeReadiness{Detail: readyDetail(err)}
+		body.Store = storeReadiness{Detail: readyDetail(err)}
+		if body.Status == ready {
+			body.Status = degraded
+		}
 	default:
 		status = http.StatusServiceUnavailable
-		body.Status, body.Store = "unready", storeReadiness{Detail: readyDetail(err)}
+		body.Status, body.Store = unready, storeReadiness{Detail: readyDetail(err)}
 	}
 	body.Store.Waiting, body.Store.WaitingSince = waiting.Records, optionalTime(waiting.Oldest)
 	body.Store.Refusal, body.Store.Attempts = waiting.Refusal, waiting.Attempts
@@ -155,31 +151,6 @@ func readyDetail(err error) string {
 
 func newAdapterSummary(s mes.AdapterStatus) adapterSummary {
 	return adapterSummary{Door: string(s.Door), Name: s.Name, State: string(s.State)}
-}
-
-// listAdapters lists the connections to the floor.
-//
-//	@Summary	List connections to the floor
-//	@Tags		operation
-//	@ID			listAdapters
-//	@Security	ApiKey
-//	@Produce	json
-//	@Success	200	{object}	page[adapterBody]
-//	@Failure	401,403,422,429,503	{object}	problemDocument
-//	@Router		/api/v1/adapters [get]
-func (a *API) listAdapters(c echo.Context) error {
-	if err := noQuery(c); err != nil {
-		return err
-	}
-	answer := page[adapterBody]{Items: []adapterBody{}}
-	for _, s := range a.deps.Adapters() {
-		answer.Items = append(answer.Items, adapterBody{
-			adapterSummary: newAdapterSummary(s), Since: s.Since.UTC(), Detail: s.Detail,
-			LastMessage: optionalTime(s.LastMessage),
-			Received:    s.Received, Quarantined: s.Quarantined, Reconnects: s.Reconnects,
-		})
-	}
-	return c.JSON(http.StatusOK, answer)
 }
 
 // MetricsHandler shows metrics without a key, for a listener of their own.

@@ -54,6 +54,8 @@ type Store interface {
 
 // Settings are the limits and defaults of the HTTP interface.
 type Settings struct {
+	// Readiness says what connections to the floor mean for GET /readyz.
+	Readiness ReadinessPolicy
 	// SiteID is the site of bare machine ids where the key is not bound to one.
 	SiteID string
 	// MaxBody is the largest body of POST /data after decompression, in bytes.

@@ -38,6 +38,7 @@ type cli struct {
 	Migrate   migrateCmd   `cmd:"" help:"Bring the schema of the store up to date, or show where it stands."`
 	Keys      keysCmd      `cmd:"" help:"Make, list, withdraw and rotate API keys."`
 	Config    configCmd    `cmd:"" help:"Check the configuration, or print an example."`
+	Doctor    doctorCmd    `cmd:"" help:"Hold the configuration against store, disk, brokers and OPC UA servers, and say what to do."`
 	Passwords passwordsCmd `cmd:"" help:"Hash passwords of the own broker's users."`
 	OPCUA     opcuaCmd     `cmd:"" name:"opcua" help:"Look at OPC UA servers."`
 	MQTT      mqttCmd      `cmd:"" name:"mqtt" help:"Try how MQTT messages are read."`

@@ -246,7 +246,7 @@ func (a *App) openHTTP(version string) error {
 
 func (a *App) httpSettings(version string) api.Settings {
 	s := api.Settings{
-		SiteID: a.cfg.Site.ID, MaxBody: a.cfg.Server.MaxBody, Version: version,
+		SiteID: a.cfg.Site.ID, MaxBody: a.cfg.Server.MaxBody, Version: version, Readiness: readiness(a.cfg),
 		RatePerSecond: a.cfg.Server.RateLimit.PerSecond, RateBurst: a.cfg.Server.RateLimit.Burst,
 	}
 	for _, block := range a.cfg.Server.TrustedProxies {

@@ -159,19 +159,9 @@ func (c *ownedConnection) set(ad adapter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != nil {
-		c.before = c.sum(c.current.Status())
+		c.before = c.current.Status().After(c.before).AtRest()
 	}
 	c.current, c.since = ad, time.Now()
-}
-
-func (c *ownedConnection) sum(s mes.AdapterStatus) mes.AdapterStatus {
-	s.Received += c.before.Received
-	s.Quarantined += c.before.Quarantined
-	s.Reconnects += c.before.Reconnects
-	if s.LastMessage.IsZero() {
-		s.LastMessage = c.before.LastMessage
-	}
-	return s
 }
 
 // Status implements adapter.
@@ -179,7 +169,7 @@ func (c *ownedConnection) Status() mes.AdapterStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != nil {
-		return c.sum(c.current.Status())
+		return c.current.Status().After(c.before)
 	}
 	s := c.before
 	s.Since, s.Door, s.Name = c.since, c.door, c.name

@@ -52,7 +52,7 @@ func (v *visit) Status() mes.AdapterStatus {
 	if v.down.Load() {
 		state = mes.AdapterBackingOff
 	}
-	return mes.AdapterStatus{Door: mes.DoorMQTT, Name: "line", State: state, Received: v.received.Load() - v.began}
+	return mes.AdapterStatus{Door: mes.DoorMQTT, Name: "line", State: state, Flow: mes.Flow{Received: v.received.Load() - v.began}}
 }
 
 // shop is what several servers share.

@@ -47,11 +47,6 @@ var (
 	oldestDesc    = desc("apply_oldest_seconds", "Age of the oldest record that the database did not take at the last attempt; 0 if it took everything.")
 	leasesDesc    = desc("lanes_held", "Lanes of machines that this server follows.")
 	logBytesDesc  = desc("log_bytes", "Bytes that the log keeps.")
-
-	stateDesc      = desc("connection_state", "1 for the state that the connection is in.", "door", "connection", "state")
-	receivedDesc   = desc("connection_received_total", "Messages received.", "door", "connection")
-	poisonDesc     = desc("connection_quarantined_total", "Messages that went to quarantine.", "door", "connection")
-	reconnectsDesc = desc("connection_reconnects_total", "Connections built anew.", "door", "connection")
 )
 
 type ingestCollector struct{ service *ingest.Service }
@@ -128,24 +123,6 @@ func (c *sharedCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(waiting))
 		ch <- prometheus.MustNewConstMetric(logBytesDesc, prometheus.GaugeValue, float64(c.shared.spool.log.Size()))
 		collectHeld(ch, c.shared.spool.runner.Stats())
-	}
-}
-
-type adapterCollector struct{ statuses func() []mes.AdapterStatus }
-
-func (c *adapterCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stateDesc, receivedDesc, poisonDesc, reconnectsDesc} {
-		ch <- d
-	}
-}
-
-func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, s := range c.statuses() {
-		door := string(s.Door)
-		ch <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, 1, door, s.Name, string(s.State))
-		ch <- prometheus.MustNewConstMetric(receivedDesc, prometheus.CounterValue, float64(s.Received), door, s.Name)
-		ch <- prometheus.MustNewConstMetric(poisonDesc, prometheus.CounterValue, float64(s.Quarantined), door, s.Name)
-		ch <- prometheus.MustNewConstMetric(reconnectsDesc, prometheus.CounterValue, float64(s.Reconnects), door, s.Name)
 	}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	MQTT      MQTT      `koanf:"mqtt"`
 	OPCUA     OPCUA     `koanf:"opcua"`
 	Metrics   Metrics   `koanf:"metrics"`
+	Readiness Readiness `koanf:"readiness"`
 	Log       Log       `koanf:"log"`
 }
 
@@ -159,6 +160,8 @@ type MQTTConnection struct {
 	Name     string `koanf:"name"`
 	URL      string `koanf:"url"`
 	ClientID string `koanf:"client_id"`
+	// Required makes the server unready while the connection is down.
+	Required bool `koanf:"required"`
 	// SharedGroup makes each of several servers take a part of the messages, by shared
 	// subscriptions of that group; "" gives the connection to one of them at a time.
 	SharedGroup string `koanf:"shared_group"`
@@ -265,6 +268,8 @@ type OPCUA struct {
 type OPCUAConnection struct {
 	Name     string `koanf:"name"`
 	Endpoint string `koanf:"endpoint"`
+	// Required makes the server unready while the connection is down.
+	Required bool `koanf:"required"`
 	// SecurityPolicy is None, Basic256Sha256, Aes128_Sha256_RsaOaep or
 	// Aes256_Sha256_RsaPss; SecurityMode None, Sign or SignAndEncrypt.
 	SecurityPolicy string `koanf:"security_policy"`
@@ -311,6 +316,13 @@ type Metrics struct {
 	Listen string `koanf:"listen"`
 }
 
+// Readiness says what GET /readyz makes of connections to the floor.
+type Readiness struct {
+	// Adapters is what a connection that is down makes of the server: ignore, degraded
+	// (the answer says so and stays 200) or fail (503).
+	Adapters string `koanf:"adapters"`
+}
+
 // Log is how plantgate reports.
 type Log struct {
 	Level  string `koanf:"level"`
@@ -342,9 +354,10 @@ func Default() Config {
 			Queue:        50_000,
 			QueueBytes:   64 << 20,
 		},
-		MQTT:    MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 1 << 20, MaxClients: 1000, Persistence: BrokerPersistence{Enabled: true}, Limits: defaultBrokerLimits()}},
-		Metrics: Metrics{Listen: "127.0.0.1:9464"},
-		Log:     Log{Level: "info", Format: "text"},
+		MQTT:      MQTT{Broker: Broker{Listen: "127.0.0.1:1883", MaxPacket: 1 << 20, MaxClients: 1000, Persistence: BrokerPersistence{Enabled: true}, Limits: defaultBrokerLimits()}},
+		Metrics:   Metrics{Listen: "127.0.0.1:9464"},
+		Readiness: Readiness{Adapters: ReadinessDegraded},
+		Log:       Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -360,6 +373,13 @@ const (
 	UnknownRegister   = "register"
 	UnknownQuarantine = "quarantine"
 	UnknownRefuse     = "refuse"
+)
+
+// What a connection that is down makes of the server (readiness.adapters).
+const (
+	ReadinessIgnore   = "ignore"
+	ReadinessDegraded = "degraded"
+	ReadinessFail     = "fail"
 )
 
 // The payload formats of a subscription.

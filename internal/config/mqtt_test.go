@@ -188,3 +188,13 @@ func checkFaults(t *testing.T, got []Fault, prefix string, want []string) {
 		}
 	}
 }
+
+func TestReadinessPolicyIsChecked(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.Readiness.Adapters = "panic"
+	faults := c.Validate()
+	if len(faults) != 1 || faults[0].Key != "readiness.adapters" {
+		t.Errorf("%v", faults)
+	}
+}

@@ -30,6 +30,7 @@ func (c *Config) Validate() Faults {
 	if c.Metrics.Listen != "" {
 		f = append(f, address("metrics.listen", c.Metrics.Listen)...)
 	}
+	f = append(f, oneOf("readiness.adapters", c.Readiness.Adapters, ReadinessIgnore, ReadinessDegraded, ReadinessFail)...)
 	f = append(f, oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")...)
 	f = append(f, oneOf("log.format", c.Log.Format, "text", "json")...)
 	return f

@@ -26,12 +26,9 @@ type AdapterStatus struct {
 	Since time.Time `json:"since"`
 	// Detail says why, in words for an operator; no credentials.
 	Detail string `json:"detail,omitempty"`
-	// LastMessage is when the newest message came; zero if none yet.
-	LastMessage time.Time `json:"last_message,omitzero"`
-	// Received, Quarantined and Reconnects count since start.
-	Received    int64 `json:"received"`
-	Quarantined int64 `json:"quarantined"`
-	Reconnects  int64 `json:"reconnects"`
+	Flow
+	// Reconnects counts since start.
+	Reconnects int64 `json:"reconnects"`
 	// Repeated counts messages of MQTT without an identity of their own that the broker
 	// sent again, and retained ones that are no news: they were stored before. Doubtful
 	// counts those of which that can't be known, and which are stored.
@@ -39,4 +36,6 @@ type AdapterStatus struct {
 	Doubtful int64 `json:"doubtful,omitempty"`
 	// SessionsLost counts connects at which the broker knew the client no more.
 	SessionsLost int64 `json:"sessions_lost,omitempty"`
+	// Bindings are the subscriptions, in configured order.
+	Bindings []BindingStatus `json:"bindings,omitempty"`
 }

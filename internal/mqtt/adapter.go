@@ -108,7 +108,7 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 		log:       deps.Log.With("door", mes.DoorMQTT, "connection", cfg.Name),
 		now:       deps.Now,
 		queue:     newHandover(maxHeldMessages, maxHeldBytes),
-		condition: newCondition(cfg.Name, deps.Now),
+		condition: newCondition(cfg.Name, bindings, deps.Now),
 		connected: deps.Connected,
 		notes:     deps.Notes,
 		sparkplug: newSparkplugHost(cfg, deps),
@@ -132,6 +132,7 @@ func (a *Adapter) filters() []filter {
 	}
 	if a.cfg.SharedGroup != "" {
 		for i := range list {
+			list[i].shared = a.shared("")
 			list[i].name = a.shared(list[i].name)
 		}
 	}

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"errors"
 	"net"
+	"sync"
 )
 
 // subscribeAnswer is the length of a SUBACK for one filter: packet id and
@@ -79,4 +80,31 @@ func (a *answers) begin() bool {
 		a.part = partKind
 	}
 	return a.kind != typeSuback || a.length <= subscribeAnswer
+}
+
+// heardConn remembers the first error of reading, such as the alert of a broker that
+// does not trust the client: with TLS 1.3 it comes after the handshake.
+type heardConn struct {
+	net.Conn
+	mu  sync.Mutex
+	err error
+}
+
+func (c *heardConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.mu.Lock()
+		if c.err == nil {
+			c.err = err
+		}
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+// fault is that error, nil if there is none.
+func (c *heardConn) fault() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
 }

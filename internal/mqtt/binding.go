@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"strings"
 	"time"
 
 	"plantgate/internal/config"
@@ -101,7 +102,7 @@ func (b Bindings) filters() []filter {
 			continue
 		}
 		at[name] = len(list)
-		list = append(list, filter{name, binding.qos})
+		list = append(list, filter{name: name, qos: binding.qos})
 	}
 	return list
 }
@@ -110,12 +111,20 @@ func (b Bindings) filters() []filter {
 type filter struct {
 	name string
 	qos  byte
+	// shared is what stands before it in name: the group of a shared subscription.
+	shared string
 }
 
+// plain is the filter without its group.
+func (f filter) plain() string { return strings.TrimPrefix(f.name, f.shared) }
+
 // Match tells whether any binding is for the topic.
-func (b Bindings) Match(name string) bool {
+func (b Bindings) Match(name string) bool { return b.index(name) >= 0 }
+
+// index is the place of the binding for a topic, -1 if there is none.
+func (b Bindings) index(name string) int {
 	index, _ := b.find(name)
-	return index >= 0
+	return index
 }
 
 // find returns the index of the first binding that is for the topic, -1 if none is.

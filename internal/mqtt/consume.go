@@ -17,10 +17,18 @@ const (
 	maxBatchRecords  = 2000
 )
 
+// What is waited for behind a commit: the part of its time, and how long at most.
+const (
+	gatherPart = 5
+	maxGather  = 5 * time.Millisecond
+)
+
 // consume stores what was handed over until ctx ends. It takes what is there
 // and commits at once: brokers send only a few messages ahead of
 // acknowledgements (RabbitMQ 10, Mosquitto 20), so waiting for a larger batch
-// would only wait.
+// would only wait. What the acknowledgements themselves let the broker send it does wait
+// for, a fraction of what the commit took: else each commit would have one part of the
+// window, and the next the rest of it.
 func (a *Adapter) consume(ctx context.Context) {
 	var last *session
 	for {
@@ -35,8 +43,14 @@ func (a *Adapter) consume(ctx context.Context) {
 				batch = a.resume(ctx, batch)
 			}
 		}
+		began := time.Now()
 		a.storeAll(ctx, batch)
+		for i := range batch {
+			a.condition.flow.settled(batch[i].binding)
+		}
+		stored := len(batch)
 		a.queue.release(batch)
+		a.queue.gather(ctx, stored, min(time.Since(began)/gatherPart, maxGather))
 	}
 }
 
@@ -46,18 +60,25 @@ func (a *Adapter) consume(ctx context.Context) {
 func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
 	start := 0
 	var records []mes.Record
+	var ends []int // of each message's records
 	for i := range batch {
 		records = append(records, a.fresh(&batch[i])...)
+		ends = append(ends, len(records))
 		if len(records) < maxBatchRecords && i < len(batch)-1 {
 			continue
 		}
-		if !a.store(ctx, records) {
+		receipts, ok := a.store(ctx, records)
+		if !ok {
 			return
 		}
-		for j := range batch[start : i+1] {
-			a.acknowledge(&batch[start+j])
+		first := 0
+		for j, end := range ends {
+			d := &batch[start+j]
+			a.condition.flow.stored(d.binding, records[first:end], receipts[first:end])
+			a.acknowledge(d)
+			first = end
 		}
-		start, records = i+1, nil
+		start, records, ends = i+1, nil, nil
 	}
 }
 
@@ -82,36 +103,35 @@ func (a *Adapter) acknowledge(d *delivery) {
 	d.ack()
 }
 
-// store ingests the records and returns true after their commit. As long as
+// store ingests the records and returns after their commit. As long as
 // that fails it tries again, for the messages are neither acknowledged nor
-// dropped; it returns false only once ctx has ended, or another server has the
+// dropped; it tells that it did not only once ctx has ended, or another server has the
 // connection and gets the messages.
-func (a *Adapter) store(ctx context.Context, records []mes.Record) bool {
+func (a *Adapter) store(ctx context.Context, records []mes.Record) ([]mes.Receipt, bool) {
 	if len(records) == 0 {
-		return true
+		return nil, true
 	}
 	pause := newBackOff(maxStorePause)
 	for {
 		receipts, err := a.ingester.Ingest(ctx, records)
 		if err == nil {
 			a.condition.hold("")
-			a.condition.quarantined(countQuarantined(receipts))
-			return true
+			return receipts, true
 		}
 		if ctx.Err() != nil || errors.Is(err, mes.ErrLeaseLost) {
-			return false
+			return nil, false
 		}
 		wait := pause.NextBackOff()
 		a.condition.hold("messages can't be stored and stay with the broker: " + forOperator(err, "see the log"))
 		a.log.Warn("storing MQTT messages failed", "error", err, "cause", errors.Unwrap(err), "records", len(records), "retry_in", wait)
 		if !sleep(ctx, wait) {
-			return false
+			return nil, false
 		}
 	}
 }
 
-func countQuarantined(receipts []mes.Receipt) int64 {
-	var n int64
+func countQuarantined(receipts []mes.Receipt) int {
+	n := 0
 	for _, r := range receipts {
 		if r.Status == mes.ReceiptQuarantined {
 			n++

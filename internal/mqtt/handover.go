@@ -17,6 +17,8 @@ type delivery struct {
 	dup     bool
 	session *session
 	ack     func()
+	// binding is the place of the one that the topic is for; -1 if none is.
+	binding int
 
 	// records are what it says; identified means that they are known by that if they come
 	// again.
@@ -124,6 +126,32 @@ func (h *handover) take(ctx context.Context, limit int) []delivery {
 		select {
 		case <-h.filled:
 		case <-ctx.Done():
+		}
+	}
+}
+
+// gather waits until n deliveries have come besides those that are there, or as many as
+// one batch takes, for the time given at most.
+func (h *handover) gather(ctx context.Context, n int, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	wanted := -1
+	for {
+		h.mu.Lock()
+		if wanted < 0 {
+			wanted = min(len(h.list)+n, maxBatchMessages)
+		}
+		enough := len(h.list) >= wanted
+		h.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-h.filled:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"plantgate/internal/config"
 	"plantgate/internal/mes"
 )
 
@@ -110,6 +111,8 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 	pingTimeout := min(max(s.a.cfg.KeepAlive/2, time.Second), 10*time.Second)
 	s.wait = pingTimeout / 2
 	release := func() bool { return true }
+	asked := noteRequest(creds.tls)
+	var opened heardConn // what was seen of the network, which the client does not tell
 	opts := paho.NewClientOptions().
 		AddBroker(s.a.url.String()).
 		SetProtocolVersion(4).
@@ -130,10 +133,12 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 			conn, err := dial(ctx, u, creds.tls)
 			if err != nil {
+				opened.err = err
 				return nil, err
 			}
 			release = context.AfterFunc(ctx, func() { _ = conn.Close() })
-			return &checkedConn{Conn: conn}, nil
+			opened.Conn = conn
+			return &checkedConn{Conn: &opened}, nil
 		})
 	s.leaveWill(opts)
 	s.client = paho.NewClient(opts)
@@ -142,7 +147,7 @@ func (s *session) connect(ctx context.Context, creds credentials) error {
 	release()
 	s.kept = token.(*paho.ConnectToken).SessionPresent()
 	close(s.answered)
-	return connectError(token.(*paho.ConnectToken))
+	return connectError(s.a.cfg, token.(*paho.ConnectToken), opened.fault(), asked.Load())
 }
 
 // wasKept waits for what is known of a session of which a message came.
@@ -161,8 +166,10 @@ func (s *session) isOver() bool {
 	}
 }
 
-// connectError puts the failure of a connect into words for an operator.
-func connectError(token *paho.ConnectToken) error {
+// connectError puts the failure of a connect into words for an operator; seen is what the
+// network connection said, nil if that was nothing, and asked tells whether the broker
+// asked for a client certificate.
+func connectError(cfg config.MQTTConnection, token *paho.ConnectToken, seen error, asked bool) error {
 	err := token.Error()
 	if err == nil {
 		return nil
@@ -175,7 +182,10 @@ func connectError(token *paho.ConnectToken) error {
 	case packets.ErrRefusedBadProtocolVersion:
 		return mes.Errorf(mes.CodeUnsupported, "%w: it does not speak MQTT 3.1.1", errRefused)
 	}
-	return mes.Wrap(mes.CodeUnavailable, err, "the broker can't be reached")
+	if seen == nil {
+		seen = err
+	}
+	return failure(cfg, seen, asked)
 }
 
 // serve handles what happens to the connection until it ends.
@@ -242,12 +252,13 @@ func (s *session) receive(_ paho.Client, m paho.Message) {
 	d := delivery{
 		Message: Message{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), ReceivedAt: now},
 		qos:     m.Qos(), dup: m.Duplicate(), session: s, ack: m.Ack,
+		binding: s.a.bindings.index(m.Topic()),
 	}
 	if !s.handOver(d) {
 		return
 	}
-	s.a.condition.received(now)
-	if !s.a.sparkplug.matches(d.Topic) && !s.a.bindings.Match(d.Topic) {
+	s.a.condition.flow.received(d.binding, now)
+	if !s.a.sparkplug.matches(d.Topic) && d.binding < 0 {
 		select {
 		case s.stale <- d.Topic:
 		default:
@@ -303,15 +314,17 @@ func (s *session) subscribeOne(ctx context.Context, f filter) string {
 		return fmt.Sprintf("no answer to the subscription of %s", f.name)
 	}
 	granted, ok := answerOf(token.(*paho.SubscribeToken))
+	state, detail := mes.BindingGranted, ""
 	switch {
 	case token.Error() != nil && (!ok || granted != refusedQoS):
-		return fmt.Sprintf("the subscription of %s failed", f.name)
+		state, detail = mes.BindingWaiting, fmt.Sprintf("the subscription of %s failed", f.name)
 	case granted == refusedQoS:
-		return fmt.Sprintf("the broker refuses the subscription of %s", f.name)
+		state, detail = mes.BindingRefused, fmt.Sprintf("the broker refuses the subscription of %s", f.name)
 	case granted == 0 && f.qos > 0:
-		return fmt.Sprintf("the broker grants only QoS 0 for %s, so messages may be lost", f.name)
+		state, detail = mes.BindingLimited, fmt.Sprintf("the broker grants only QoS 0 for %s, so messages may be lost", f.name)
 	}
-	return ""
+	s.a.condition.flow.answered(f.plain(), state)
+	return detail
 }
 
 // answerOf is the return code for the one filter of a SUBSCRIBE, if there is an answer.

@@ -105,9 +105,9 @@ func (h *sparkplugHost) recall(ctx context.Context) error {
 
 // subscriptions are its filters: with QoS 1, which wills have.
 func (h *sparkplugHost) subscriptions() []filter {
-	list := []filter{{sparkplug.StateTopic(h.hostID), 1}}
+	list := []filter{{name: sparkplug.StateTopic(h.hostID), qos: 1}}
 	for _, name := range h.filters {
-		list = append(list, filter{name, 1})
+		list = append(list, filter{name: name, qos: 1})
 	}
 	return list
 }

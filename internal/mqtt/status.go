@@ -18,12 +18,15 @@ type condition struct {
 	// filters that the broker refuses, records that can't be stored.
 	refusals string
 	holdUp   string
+
+	flow *Meters
 }
 
-func newCondition(name string, now func() time.Time) *condition {
-	return &condition{now: now, status: mes.AdapterStatus{
-		Door: mes.DoorMQTT, Name: name, State: mes.AdapterStopped, Since: now(),
-	}}
+func newCondition(name string, bindings Bindings, now func() time.Time) *condition {
+	return &condition{
+		now: now, flow: NewMeters(bindings, now),
+		status: mes.AdapterStatus{Door: mes.DoorMQTT, Name: name, State: mes.AdapterStopped, Since: now()},
+	}
 }
 
 // set records where a connection stands that is not up.
@@ -32,6 +35,7 @@ func (c *condition) set(state mes.AdapterState, detail string) {
 	defer c.mu.Unlock()
 	c.refusals = ""
 	c.change(state, detail)
+	c.flow.wait()
 }
 
 // established records a new connection; again means that there was one before.
@@ -87,22 +91,6 @@ func (c *condition) change(state mes.AdapterState, detail string) {
 	c.status.Detail = detail
 }
 
-func (c *condition) received(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.status.Received++
-	c.status.LastMessage = at
-}
-
-func (c *condition) quarantined(n int64) {
-	if n == 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.status.Quarantined += n
-}
-
 // repeated counts a message that was stored before.
 func (c *condition) repeated() { c.count(func(s *mes.AdapterStatus) { s.Repeated++ }) }
 
@@ -119,8 +107,10 @@ func (c *condition) count(fn func(*mes.AdapterStatus)) {
 
 func (c *condition) snapshot() mes.AdapterStatus {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.status
+	s := c.status
+	c.mu.Unlock()
+	s.Flow, s.Bindings = c.flow.Snapshot()
+	return s
 }
 
 // forOperator returns the words of err that anybody may read.

@@ -73,7 +73,7 @@ func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
 	for {
 		receipts, err := q.ingester.Ingest(ctx, batch)
 		if err == nil {
-			q.count(receipts)
+			q.count(batch, receipts)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -87,16 +87,16 @@ func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
 	}
 }
 
-func (q *queue) count(receipts []mes.Receipt) {
+func (q *queue) count(batch []mes.Record, receipts []mes.Receipt) {
 	n := 0
 	for _, r := range receipts {
 		if r.Status == mes.ReceiptQuarantined {
 			n++
 		}
 	}
-	if n > 0 {
-		q.status.quarantined(n)
-	}
+	q.status.flow.Quarantined(n)
+	q.status.flow.Stored(batch, q.status.now())
+	q.status.flow.Settled(len(batch))
 }
 
 // sleep waits for d or for the end of ctx, whose error it returns.

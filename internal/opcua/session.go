@@ -190,7 +190,7 @@ func (s *session) prove() {
 // changed queues the records of a publish answer.
 func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 	now := mes.Micros(s.a.deps.Now())
-	values := 0
+	values, queued := 0, 0
 	for _, item := range items {
 		if item == nil || item.ClientHandle == clockHandle {
 			continue
@@ -208,9 +208,11 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 		if err := s.put(r); err != nil {
 			return err
 		}
+		queued++
 	}
 	if values > 0 {
-		s.a.status.received(values, now)
+		s.a.status.flow.Received(values, now)
+		s.a.status.flow.Settled(values - queued)
 	}
 	return nil
 }

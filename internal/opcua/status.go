@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"plantgate/internal/flow"
 	"plantgate/internal/mes"
 )
 
@@ -12,10 +13,12 @@ type status struct {
 	mu  sync.Mutex
 	now func() time.Time
 	s   mes.AdapterStatus
+	// flow counts values.
+	flow *flow.Meter
 }
 
 func newStatus(name string, now func() time.Time) *status {
-	return &status{now: now, s: mes.AdapterStatus{
+	return &status{now: now, flow: flow.NewMeter(now()), s: mes.AdapterStatus{
 		Door: mes.DoorOPCUA, Name: name, State: mes.AdapterStopped, Since: now(),
 	}}
 }
@@ -34,19 +37,6 @@ func (s *status) set(state mes.AdapterState, detail string) bool {
 	return true
 }
 
-func (s *status) received(values int, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s.Received += int64(values)
-	s.s.LastMessage = at
-}
-
-func (s *status) quarantined(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s.Quarantined += int64(n)
-}
-
 func (s *status) reconnected() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,6 +45,8 @@ func (s *status) reconnected() {
 
 func (s *status) read() mes.AdapterStatus {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.s
+	status := s.s
+	s.mu.Unlock()
+	status.Flow = s.flow.Flow(s.now())
+	return status
 }

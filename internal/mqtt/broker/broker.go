@@ -80,19 +80,19 @@ func Start(cfg config.Broker, deps Deps) (*Broker, error) {
 		deps.Now = time.Now
 	}
 	b := &Broker{
-		cfg:       cfg,
-		clients:   clients{byConn: map[net.Conn]*client{}, refused: map[net.Conn]packets.Code{}},
-		wills:     wills{byID: map[string]*time.Timer{}},
-		ingester:  deps.Ingester,
-		decoder:   deps.Decoder,
-		log:       deps.Log.With("door", mes.DoorMQTT, "connection", Name),
-		now:       deps.Now,
-		condition: newCondition(deps.Now),
+		cfg:      cfg,
+		clients:  clients{byConn: map[net.Conn]*client{}, refused: map[net.Conn]packets.Code{}},
+		wills:    wills{byID: map[string]*time.Timer{}},
+		ingester: deps.Ingester,
+		decoder:  deps.Decoder,
+		log:      deps.Log.With("door", mes.DoorMQTT, "connection", Name),
+		now:      deps.Now,
 	}
 	var err error
 	if b.bindings, err = mqtt.NewBindings(Name, cfg.Subscriptions); err != nil {
 		return nil, err
 	}
+	b.condition = newCondition(b.bindings, deps.Now)
 	if b.users, err = newUsers(cfg.Users, cfg.AllowAnonymous); err != nil {
 		return nil, err
 	}
@@ -111,6 +111,7 @@ func Start(cfg config.Broker, deps Deps) (*Broker, error) {
 		return nil, errors.Join(err, l.Close(), b.sessions.Close())
 	}
 	b.condition.running()
+	b.condition.flow.Granted()
 	b.log.Info("MQTT broker listens", "address", b.addr.String(), "tls", b.secure)
 	return b, nil
 }

@@ -95,7 +95,7 @@ func (b *Broker) keep(topic string, payload []byte) {
 
 func (b *Broker) store(topic string, payload []byte) error {
 	now := b.now()
-	b.condition.received(now)
+	defer b.condition.flow.Received(topic, now)()
 	records := b.bindings.Decode(b.decoder, mqtt.Message{Topic: topic, Payload: payload, ReceivedAt: now})
 	if len(records) == 0 {
 		return nil
@@ -104,11 +104,7 @@ func (b *Broker) store(topic string, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range receipts {
-		if r.Status == mes.ReceiptQuarantined {
-			b.condition.quarantined()
-		}
-	}
+	b.condition.flow.Stored(topic, records, receipts)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
 )
 
 // condition is what is known of the broker, gathered by its clients' goroutines.
@@ -12,10 +13,11 @@ type condition struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	status mes.AdapterStatus
+	flow   *mqtt.Meters
 }
 
-func newCondition(now func() time.Time) *condition {
-	return &condition{now: now, status: mes.AdapterStatus{
+func newCondition(bindings mqtt.Bindings, now func() time.Time) *condition {
+	return &condition{now: now, flow: mqtt.NewMeters(bindings, now), status: mes.AdapterStatus{
 		Door: mes.DoorMQTT, Name: Name, State: mes.AdapterConnecting, Since: now(),
 	}}
 }
@@ -29,21 +31,10 @@ func (c *condition) set(state mes.AdapterState) {
 	c.status.State, c.status.Since = state, c.now()
 }
 
-func (c *condition) received(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.status.Received++
-	c.status.LastMessage = at
-}
-
-func (c *condition) quarantined() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.status.Quarantined++
-}
-
 func (c *condition) snapshot() mes.AdapterStatus {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.status
+	s := c.status
+	c.mu.Unlock()
+	s.Flow, s.Bindings = c.flow.Snapshot()
+	return s
 }

@@ -23,17 +23,24 @@ type Broker struct {
 	Username, Password string
 
 	addr    string
+	tlsAddr string
 	command func() *exec.Cmd
+	// control are the environment and the program of its administration.
+	control    []string
+	controller string
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited chan struct{}
-	output *bytes.Buffer
+	output *lockedBuffer
 }
 
 // Addr returns host and port of the MQTT listener. It stays the same over
 // restarts.
 func (b *Broker) Addr() string { return b.addr }
+
+// TLSAddr returns host and port of the listener with TLS, where the settings ask for one.
+func (b *Broker) TLSAddr() string { return b.tlsAddr }
 
 // URL returns the address of the MQTT listener as a URL.
 func (b *Broker) URL() string { return "tcp://" + b.addr }
@@ -44,7 +51,7 @@ func (b *Broker) Start(t Host) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cmd = b.command()
-	b.output = new(bytes.Buffer)
+	b.output = new(lockedBuffer)
 	b.cmd.Stdout, b.cmd.Stderr = b.output, b.output
 	// An own process group, so that what the broker starts ends with it.
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -67,9 +74,8 @@ func (b *Broker) awaitListener() error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := net.DialTimeout("tcp", b.addr, time.Second)
-		if err == nil {
-			return conn.Close()
+		if listens(b.addr) && (b.tlsAddr == "" || listens(b.tlsAddr)) {
+			return nil
 		}
 		select {
 		case <-b.exited:
@@ -79,6 +85,14 @@ func (b *Broker) awaitListener() error {
 		case <-tick.C:
 		}
 	}
+}
+
+func listens(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
 }
 
 // Stop ends the broker as an operator would; it keeps sessions and messages.
@@ -97,6 +111,13 @@ func (b *Broker) Kill(t Host) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.end(syscall.SIGKILL)
+}
+
+// Output returns what the broker has printed since it was started.
+func (b *Broker) Output() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.output.String()
 }
 
 // Restart stops the broker and starts it again.
@@ -166,4 +187,22 @@ func freePort(t Host) int {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// lockedBuffer is written by the process while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

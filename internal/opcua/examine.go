@@ -1,0 +1,136 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+
+	"plantgate/internal/config"
+	"plantgate/internal/doctor"
+)
+
+// maxSkew is how far the clocks of a server and of this machine may differ: as far as
+// data.max_future lets source times be ahead, with room.
+const maxSkew = 10 * time.Second
+
+// Examine holds a connection's configuration against its server: whether it answers, which
+// security it offers, whether its certificate is trusted, and what its clock says. It opens
+// no session.
+func Examine(ctx context.Context, cfg config.OPCUAConnection, report *doctor.Report) {
+	s := report.On("opcua " + cfg.Name)
+	t := defaultTiming()
+	ctx, cancel := context.WithTimeout(ctx, t.open+t.request)
+	defer cancel()
+	if cfg.CertFile != "" {
+		s.CertificateFile("cert_file", cfg.CertFile, time.Now())
+	}
+	if cfg.ServerCAFile != "" {
+		s.CertificateFile("server_ca_file", cfg.ServerCAFile, time.Now())
+	}
+	if !dials(ctx, cfg, s) {
+		return
+	}
+	res, err := endpointsOf(ctx, cfg, t)
+	if err != nil {
+		s.Fail("endpoints", "is this the port of an OPC UA server?", "the server does not tell its endpoints")
+		return
+	}
+	chosen := offered(cfg, res.Endpoints, s)
+	compareClocks(res, s)
+	if chosen == nil || !secured(cfg) && cfg.Username == "" {
+		return
+	}
+	if err := verifyServer(chosen.ServerCertificate, cfg, time.Now()); err != nil {
+		s.Fail("server certificate", "", "%s", err)
+		return
+	}
+	s.OK("server certificate", "it is trusted")
+}
+
+func dials(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Subject) bool {
+	u, err := url.Parse(cfg.Endpoint)
+	if err != nil {
+		s.Fail("endpoint", "correct it", "it is not a URL")
+		return false
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), "4840") // OPC 10000-6, 7.1
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", host)
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		s.Fail("name", "check endpoint and the name server", "%s can't be resolved", u.Hostname())
+		return false
+	case err != nil:
+		s.Fail("tcp", "is the server running, the port right, and the firewall open?", "%s does not answer", host)
+		return false
+	}
+	_ = conn.Close()
+	s.OK("tcp", "%s answers", conn.RemoteAddr())
+	return true
+}
+
+// endpointsOf asks the server what it offers.
+func endpointsOf(ctx context.Context, cfg config.OPCUAConnection, t timing) (*ua.GetEndpointsResponse, error) {
+	c, err := opcua.NewClient(cfg.Endpoint, opcua.AutoReconnect(false), opcua.DialTimeout(t.open), opcua.RequestTimeout(t.request))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Dial(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close(ctx) }()
+	return c.GetEndpoints(ctx)
+}
+
+// offered compares what the server offers with what is configured.
+func offered(cfg config.OPCUAConnection, endpoints []*ua.EndpointDescription, s *doctor.Subject) *ua.EndpointDescription {
+	policy := ua.FormatSecurityPolicyURI(firstNonEmpty(cfg.SecurityPolicy, config.PolicyNone))
+	mode := ua.MessageSecurityModeFromString(firstNonEmpty(cfg.SecurityMode, config.ModeNone))
+	var chosen *ua.EndpointDescription
+	var names []string
+	better := false
+	for _, ep := range endpoints {
+		if ep == nil {
+			continue
+		}
+		if ep.SecurityPolicyURI == policy && ep.SecurityMode == mode && chosen == nil {
+			chosen = ep
+		}
+		better = better || ep.SecurityMode == ua.MessageSecurityModeSignAndEncrypt
+		_, name, _ := strings.Cut(ep.SecurityPolicyURI, "#")
+		names = append(names, name+"/"+strings.TrimPrefix(ep.SecurityMode.String(), "MessageSecurityMode"))
+	}
+	list := strings.Join(names, ", ")
+	switch {
+	case chosen == nil:
+		s.Fail("security", "set security_policy and security_mode to one of these", "%s/%s is not offered, only %s", cfg.SecurityPolicy, cfg.SecurityMode, list)
+	case !secured(cfg) && better:
+		s.Warn("security", "set security_policy and security_mode", "none is configured, and the server offers %s", list)
+	default:
+		s.OK("security", "%s/%s is offered, of %s", firstNonEmpty(cfg.SecurityPolicy, config.PolicyNone), firstNonEmpty(cfg.SecurityMode, config.ModeNone), list)
+	}
+	return chosen
+}
+
+// compareClocks uses the time that the server puts on its answer (OPC 10000-4, 7.33).
+func compareClocks(res *ua.GetEndpointsResponse, s *doctor.Subject) {
+	if res.ResponseHeader == nil || res.ResponseHeader.Timestamp.IsZero() {
+		return
+	}
+	skew := time.Until(res.ResponseHeader.Timestamp).Round(time.Millisecond)
+	if skew.Abs() > maxSkew {
+		s.Warn("clock", "set the clocks of both machines by one source (NTP)", "the server's clock differs by %s", skew)
+		return
+	}
+	s.OK("clock", "the server's differs by %s", skew)
+}
