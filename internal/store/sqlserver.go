@@ -256,6 +256,11 @@ func bindSQLServer(a any) any {
 			return []byte(nil)
 		}
 		return v[:]
+	case sql.NullString:
+		if !v.Valid {
+			return v // the driver gives it a type, which a plain nil has not
+		}
+		return v.String
 	case driver.Valuer:
 		if value, err := v.Value(); err == nil {
 			return value
