@@ -10,7 +10,7 @@ import (
 // connection, so that it is known again when the same message comes once more. There is
 // one note of each name, the one with the highest number.
 type Delivery struct {
-	// Connection is the configured name.
+	// Connection is the configured name, of one of several sessions with its client.
 	Connection string
 	// Name is the connection's own: of the place in its order, or of a topic.
 	Name string

@@ -175,7 +175,7 @@ func (a *Adapter) recall(ctx context.Context) bool {
 	pause := newBackOff(maxStorePause)
 	for {
 		var err error
-		a.ledger, err = openLedger(ctx, a.notes, a.cfg.Name)
+		a.ledger, err = openLedger(ctx, a.notes, ledgerName(a.cfg))
 		if err == nil && a.sparkplug != nil {
 			err = a.sparkplug.recall(ctx)
 		}

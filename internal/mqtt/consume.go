@@ -86,7 +86,7 @@ func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
 // again; none if it came before.
 func (a *Adapter) fresh(d *delivery) []mes.Record {
 	switch {
-	case d.known || d.Retained && !d.identified && a.ledger.repeatsRetained(&d.Message):
+	case d.known || d.Retained && !d.identified && a.ledger.repeatsRetained(d):
 		a.condition.repeated()
 		return nil
 	case !d.identified:

@@ -156,12 +156,28 @@ func (h *handover) gather(ctx context.Context, n int, wait time.Duration) {
 	}
 }
 
-// takeWithin returns what the next session or the same brings within the time given; nil
-// if that is nothing.
-func (h *handover) takeWithin(ctx context.Context, limit int, wait time.Duration) []delivery {
+// takeMore returns what else the session brings within the time given; nil if that is
+// nothing, or if the next session has begun.
+func (h *handover) takeMore(ctx context.Context, s *session, limit int, wait time.Duration) []delivery {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return h.take(ctx, limit)
+	for {
+		h.mu.Lock()
+		other := len(h.list) > 0 && h.list[0].session != s
+		some := len(h.list) > 0
+		h.mu.Unlock()
+		switch {
+		case other:
+			return nil
+		case some:
+			return h.takeNow(limit)
+		}
+		select {
+		case <-h.filled:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // takeNow takes deliveries of one session.

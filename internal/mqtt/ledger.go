@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"plantgate/internal/config"
 	"plantgate/internal/mes"
 )
 
@@ -37,10 +38,18 @@ type ledger struct {
 	recent     []delivered
 	// retained is the content of the last message of each topic that has a retained one.
 	retained map[content]content
+	// shown are the contents of the last retained messages that came, whatever came since.
+	shown []content
+	// owed are notes that go with the next message.
+	owed []mes.Delivery
 	// live is the content of the last message of each other topic, as far as there is
 	// room.
 	live map[content]content
 }
+
+// maxShown bounds the retained messages that are remembered: a broker sends again those
+// that it was not told of before the connection ended.
+const maxShown = 1024
 
 // maxLiveTopics bounds the topics whose last message is remembered in memory.
 const maxLiveTopics = 1 << 14
@@ -52,6 +61,16 @@ type delivered struct {
 	// unacknowledged means that the connection had ended before the broker could be told:
 	// it will send the message again.
 	unacknowledged bool
+}
+
+// ledgerName is under which name a connection notes what came: its own, or, where each of
+// several servers has a session of its own, one for each.
+func ledgerName(cfg config.MQTTConnection) string {
+	if cfg.SharedGroup == "" {
+		return cfg.Name
+	}
+	client := mes.ContentOf([]byte(cfg.ClientID))
+	return cfg.Name + "@" + hex.EncodeToString(client[:])
 }
 
 // openLedger reads what earlier processes noted.
@@ -80,39 +99,60 @@ func openLedger(ctx context.Context, notes Notes, connection string) (*ledger, e
 
 // repeatsRetained tells whether a retained message is the last of its topic, which has
 // come already: as a retained one, or live before the topic was known to have one.
-func (l *ledger) repeatsRetained(m *Message) bool {
-	topic, c := mes.ContentOf([]byte(m.Topic)), m.content()
+func (l *ledger) repeatsRetained(d *delivery) bool {
+	topic, c := mes.ContentOf([]byte(d.Topic)), d.content()
+	if d.dup && slices.Contains(l.shown, c) {
+		return true
+	}
+	if l.shown = append(l.shown, c); len(l.shown) > 2*maxShown {
+		l.shown = slices.Delete(l.shown, 0, maxShown)
+	}
 	if before, known := l.retained[topic]; known {
 		return before == c
 	}
-	if before, known := l.live[topic]; known {
-		return before == c
+	before, known := l.live[topic]
+	if !known {
+		known = slices.ContainsFunc(l.recent, func(d delivered) bool { return d.content == c })
+		before = c
 	}
-	return slices.ContainsFunc(l.recent, func(d delivered) bool { return d.content == c })
+	if !known || before != c {
+		return false
+	}
+	l.retained[topic] = c
+	l.owed = append(l.owed, l.retainedNote(topic, c))
+	l.next++
+	return true
+}
+
+func (l *ledger) retainedNote(topic, c content) mes.Delivery {
+	return mes.Delivery{Connection: l.connection, Name: retainedPrefix + hex.EncodeToString(topic[:]), Number: l.next, Content: c}
 }
 
 // note returns the notes of a message that is about to be stored, and its number. The
 // broker sends it again if it is of QoS 1 or 2 and not one of the retained that it sends
 // at each subscription anyway.
 func (l *ledger) note(d *delivery) []mes.Delivery {
-	var notes []mes.Delivery
-	add := func(name string, c content) {
-		notes = append(notes, mes.Delivery{Connection: l.connection, Name: name, Number: l.next, Content: c})
-	}
+	notes := l.owed
+	l.owed = nil
 	c := d.content()
 	d.number = l.next
 	topic := mes.ContentOf([]byte(d.Topic))
-	if _, known := l.retained[topic]; known || d.Retained {
+	switch _, known := l.retained[topic]; {
+	case known && d.Retained && d.dup:
+		// An old one that comes late; the present one comes with the subscription.
+	case known || d.Retained:
 		l.retained[topic] = c
-		add(retainedPrefix+hex.EncodeToString(topic[:]), c)
-	} else {
+		notes = append(notes, l.retainedNote(topic, c))
+	default:
 		if len(l.live) >= maxLiveTopics {
 			clear(l.live)
 		}
 		l.live[topic] = c
 	}
 	if d.comesAgain() {
-		add(strconv.FormatInt(l.next%ledgerSize, 10), c)
+		notes = append(notes, mes.Delivery{
+			Connection: l.connection, Name: strconv.FormatInt(l.next%ledgerSize, 10), Number: l.next, Content: c,
+		})
 		l.recent = append(l.recent, delivered{number: l.next, content: c, unacknowledged: true})
 		if len(l.recent) > 2*ledgerSize {
 			l.recent = append(l.recent[:0], l.recent[len(l.recent)-ledgerSize:]...)

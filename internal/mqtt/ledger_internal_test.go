@@ -4,9 +4,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"plantgate/internal/config"
 	"plantgate/internal/mes"
 )
 
@@ -91,14 +93,82 @@ func TestRetainedAfterLive(t *testing.T) {
 	}
 	two := message("2")
 	next.recent = []delivered{{content: two.content()}}
-	for payload, want := range map[string]bool{"1": false, "2": true, "3": false} {
-		m := message(payload)
+	for _, payload := range []string{"1", "3", "2"} {
+		want := payload == "2"
+		m := delivery{Message: message(payload)}
 		if got := l.repeatsRetained(&m); got != want {
 			t.Errorf("in the same process %s is no news: %t", payload, got)
 		}
 		if got := next.repeatsRetained(&m); got != want {
 			t.Errorf("in the next process %s is no news: %t", payload, got)
 		}
+	}
+	notes := l.note(&delivery{Message: Message{Topic: "b", Payload: []byte("x")}})
+	if len(notes) != 1 || !strings.HasPrefix(notes[0].Name, retainedPrefix) || notes[0].Content != two.content() {
+		t.Errorf("the retained message is noted with the next one as %v", notes)
+	}
+}
+
+// TestRetainedThatComesLate: a broker sends again a retained message that it was not told
+// of, though the topic has another by now.
+func TestRetainedThatComesLate(t *testing.T) {
+	t.Parallel()
+	l, err := openLedger(t.Context(), nil, "plant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := func(payload string, retained, dup bool) bool {
+		d := &delivery{Message: Message{Topic: "a", Payload: []byte(payload), Retained: retained}, qos: 1, dup: dup}
+		if retained && l.repeatsRetained(d) {
+			return false
+		}
+		l.note(d)
+		return true
+	}
+	for i, step := range []struct {
+		payload            string
+		retained, dup, new bool
+	}{
+		{"1", true, false, true},
+		{"2", false, false, true},
+		{"1", true, true, false},
+		{"2", true, false, false},
+		{"0", true, true, true}, // which never came, and changes nothing
+		{"2", true, false, false},
+		{"3", true, false, true},
+	} {
+		if got := stored(step.payload, step.retained, step.dup); got != step.new {
+			t.Errorf("step %d: %s is stored: %t", i, step.payload, got)
+		}
+	}
+}
+
+// TestLedgerOfSharedSubscriptions: each server of a group has a session, and notes, of
+// its own.
+func TestLedgerOfSharedSubscriptions(t *testing.T) {
+	t.Parallel()
+	name := func(group, client string) string {
+		return ledgerName(config.MQTTConnection{Name: "plant", SharedGroup: group, ClientID: client})
+	}
+	if name("", "a") != "plant" || name("g", "a") == name("g", "b") || name("g", "a") != name("g", "a") {
+		t.Errorf("%q %q %q", name("", "a"), name("g", "a"), name("g", "b"))
+	}
+}
+
+// TestResumeTakesOneSession: what the broker sends again in two sessions, one after the
+// other, is not laid over the notes as one.
+func TestResumeTakesOneSession(t *testing.T) {
+	t.Parallel()
+	h := newHandover(10, 1000)
+	first, second := new(session), new(session)
+	for _, s := range []*session{first, second} {
+		h.force(delivery{Message: Message{Payload: []byte("x")}, session: s})
+	}
+	if got := h.takeMore(t.Context(), first, 10, time.Minute); len(got) != 1 || got[0].session != first {
+		t.Fatalf("%d deliveries", len(got))
+	}
+	if got := h.takeMore(t.Context(), first, 10, time.Minute); got != nil {
+		t.Errorf("of another session came %d", len(got))
 	}
 }
 

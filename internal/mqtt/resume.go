@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 )
 
@@ -40,7 +41,7 @@ func (a *Adapter) resume(ctx context.Context, batch []delivery) []delivery {
 			}
 			return batch
 		}
-		next := a.queue.takeWithin(ctx, maxBatchMessages, resumeQuiet)
+		next := a.queue.takeMore(ctx, batch[0].session, maxBatchMessages, resumeQuiet)
 		if next == nil {
 			deadline = time.Time{} // nothing more comes
 		}
@@ -82,6 +83,9 @@ func (a *Adapter) decode(batch []delivery) {
 func isIdentified(records []mes.Record) bool {
 	for i := range records {
 		r := &records[i]
+		if ingest.IsReply(*r) {
+			continue // one that comes again changes nothing
+		}
 		if r.Fault != nil || r.TimeOrigin == mes.TimeReceipt && r.MessageID == "" {
 			return false
 		}

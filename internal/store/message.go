@@ -50,7 +50,7 @@ func (t *Tx) putMessages(ctx context.Context, list []mes.Delivery) error {
 	return t.each(ctx, putMessage, arguments)
 }
 
-var messageRows = rowsOf("connection NVARCHAR(128)", "name NVARCHAR(80)", "number BIGINT", "content BINARY(16)")
+var messageRows = rowsOf("connection NVARCHAR(200)", "name NVARCHAR(80)", "number BIGINT", "content BINARY(16)")
 
 var (
 	messagesOfConnection = portable("SELECT name, number, content FROM connection_delivery WHERE connection = ?")

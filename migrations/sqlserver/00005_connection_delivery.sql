@@ -6,7 +6,7 @@
 -- name is of a place in the order of deliveries, or of a topic; number counts the
 -- deliveries of the connection, and the highest of a name counts.
 CREATE TABLE connection_delivery (
-    connection NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    connection NVARCHAR(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
     name       NVARCHAR(80) COLLATE Latin1_General_100_BIN2 NOT NULL,
     number     BIGINT NOT NULL,
     content    BINARY(16) NOT NULL,
