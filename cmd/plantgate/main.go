@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -76,10 +77,7 @@ func run(e *env, args []string) int {
 		fmt.Fprintln(e.stderr, "plantgate:", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(spelledOut(args))
 	switch {
 	case exited >= 0: // --help
 		return exited
@@ -88,6 +86,19 @@ func run(e *env, args []string) int {
 		return exitUsage
 	}
 	return e.exitCode(parsed.Run(e))
+}
+
+// spelledOut are the arguments of what people type who look for help.
+func spelledOut(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version":
+		return []string{"version"}
+	}
+	return args
 }
 
 func (e *env) exitCode(err error) int {
