@@ -38,28 +38,34 @@ var envAliases = map[string]string{
 // wrong. The second result names PLANTGATE_* variables that mean nothing.
 func Load(path string, environ []string) (Config, []string, error) {
 	k := koanf.New(".")
-	var faults Faults
+	var unread Faults
 	if path != "" {
-		found, err := loadFile(k, path)
-		if err != nil {
+		var err error
+		if unread, err = loadFile(k, path); err != nil {
 			return Config{}, nil, err
 		}
-		faults = append(faults, found...)
 	}
 	values, unknown := fromEnvironment(environ)
-	if twice := preferEnvironment(values); len(twice) > 0 {
-		faults = append(faults, twice...)
-	}
+	twice := preferEnvironment(values)
 	if err := k.Load(confmap.Provider(values, "."), nil); err != nil {
 		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
 	}
 	c := Default()
 	if err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: decoder(&c)}); err != nil {
-		return Config{}, unknown, append(faults, decodeFaults(err)...)
+		for _, f := range decodeFaults(err) {
+			if !unread.cover(f.Key) {
+				unread = append(unread, f)
+			}
+		}
 	}
 	c.ApplyElementDefaults()
-	faults = append(faults, c.readSecrets()...)
-	faults = append(faults, c.Validate()...)
+	faults := append(slices.Clone(unread), twice...)
+	// What could not be read is not judged by what stands in its place.
+	for _, f := range append(c.readSecrets(), c.Validate()...) {
+		if !unread.cover(f.Key) {
+			faults = append(faults, f)
+		}
+	}
 	if len(faults) > 0 {
 		return Config{}, unknown, faults
 	}
@@ -112,12 +118,24 @@ func decodeFaults(err error) Faults {
 			continue
 		}
 		key, detail, _ := strings.Cut(rest, "'")
-		faults = append(faults, Fault{Key: key, Detail: strings.TrimLeft(detail, ": ")})
+		detail = strings.TrimLeft(detail, ": ")
+		if strings.HasPrefix(detail, "expected a map") {
+			detail = "must have keys of its own, not a value"
+		}
+		faults = append(faults, Fault{Key: key, Detail: detail})
 	}
 	if len(faults) == 0 {
 		faults = Faults{{Key: "configuration", Detail: err.Error()}}
 	}
 	return faults
+}
+
+// cover tells whether there is a fault of the key, or of what it is in.
+func (f Faults) cover(key string) bool {
+	return slices.ContainsFunc(f, func(of Fault) bool {
+		rest, within := strings.CutPrefix(key, of.Key)
+		return within && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }
 
 // unknownKeys compares what the file says with the fields of t.

@@ -218,6 +218,32 @@ func TestWrongTypesAreFaults(t *testing.T) {
 	}
 }
 
+// TestFaultsOfEveryKindAtOnce: what can't be read hides nothing else, and is named once.
+func TestFaultsOfEveryKindAtOnce(t *testing.T) {
+	t.Parallel()
+	_, _, err := Load(writeFile(t, `
+server: {listn: x, stop_timeout: 15}
+store: {log: {max_records: -1}}
+mqtt: {broker: "yes", connections: [{name: a, url: "http://b:1", keep_alive: [1]}]}
+`), nil)
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, f := range faults {
+		keys = append(keys, f.Key)
+	}
+	slices.Sort(keys)
+	want := []string{
+		"mqtt.broker", "mqtt.connections[0].keep_alive", "mqtt.connections[0].subscriptions", "mqtt.connections[0].url",
+		"server.listn", "server.stop_timeout", "store.log.max_records",
+	}
+	if diff := cmp.Diff(want, keys); diff != "" {
+		t.Errorf("the faults are of (-want +got):\n%s\n%v", diff, err)
+	}
+}
+
 func TestMissingFileIsAFault(t *testing.T) {
 	t.Parallel()
 	_, _, err := Load(filepath.Join(t.TempDir(), "none.yaml"), nil)
