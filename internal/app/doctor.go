@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"plantgate/internal/config"
@@ -30,6 +32,7 @@ func Examine(ctx context.Context, cfg config.Config) *doctor.Report {
 	examineStore(ctx, cfg, r.On("store"))
 	examineLog(cfg, r.On("log"))
 	examineServer(cfg, r.On("server"))
+	examineListeners(cfg, r.On("addresses"))
 	examineClock(r.On("clock"))
 	if b := cfg.MQTT.Broker; b.Enabled && b.TLS.CertFile != "" {
 		examinePair(r.On("own broker"), "mqtt.broker.tls", b.TLS.CertFile, b.TLS.KeyFile)
@@ -41,6 +44,30 @@ func Examine(ctx context.Context, cfg config.Config) *doctor.Report {
 		opcua.Examine(ctx, c, r)
 	}
 	return r
+}
+
+// examineListeners tries the addresses that the server listens on. Where it runs already
+// it has them.
+func examineListeners(cfg config.Config, s *doctor.Subject) {
+	addresses := []struct{ key, address string }{{"server.listen", cfg.Server.Listen}, {"metrics.listen", cfg.Metrics.Listen}}
+	if cfg.MQTT.Broker.Enabled {
+		addresses = append(addresses, struct{ key, address string }{"mqtt.broker.listen", cfg.MQTT.Broker.Listen})
+	}
+	for _, a := range addresses {
+		if a.address == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", a.address)
+		switch {
+		case err == nil:
+			_ = l.Close()
+			s.OK(a.key, "%s is free", a.address)
+		case errors.Is(err, syscall.EADDRINUSE):
+			s.Note(a.key, "if the server does not run, end what has the address, or take another", "%s is in use", a.address)
+		default:
+			s.Fail(a.key, "take an address of this machine, and a port that the program's user may have", "nothing can listen on %s", a.address)
+		}
+	}
 }
 
 func examineStore(ctx context.Context, cfg config.Config, s *doctor.Subject) {
