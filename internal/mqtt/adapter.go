@@ -69,7 +69,9 @@ type Adapter struct {
 	current   current
 	connected func()
 	notes     Notes
-	ledger    *ledger        // of Run
+	// Of Run: what came last, and what must come again next.
+	ledger    *ledger
+	expected  []delivered
 	sparkplug *sparkplugHost // nil if the connection is none of Sparkplug B
 }
 

@@ -38,10 +38,12 @@ func (a *Adapter) consume(ctx context.Context) {
 		}
 		a.decode(batch)
 		if s := batch[0].session; s != last {
-			last = s
+			last, a.expected = s, nil
 			if s.wasKept() {
 				batch = a.resume(ctx, batch)
 			}
+		} else {
+			a.goOn(batch)
 		}
 		began := time.Now()
 		a.storeAll(ctx, batch)

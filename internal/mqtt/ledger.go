@@ -18,9 +18,14 @@ type Notes interface {
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 }
 
-// ledgerSize is how many deliveries are remembered: at least as many as a broker sends
-// ahead of acknowledgements, and as may be in hand.
-const ledgerSize = maxHeldMessages
+// ledgerSize is how many deliveries are remembered: as many as acknowledgements may be on
+// their way. Brokers with a window have few; Mosquitto does not keep to its own, and reads
+// acknowledgements late when it is busy.
+const ledgerSize = 1 << 14
+
+// certainPart is how many messages in succession must be the same for a piece to be taken
+// for what was stored of which the end has not come yet.
+const certainPart = 8
 
 // retainedPrefix begins the name of a note of a topic that has a retained message; those
 // of deliveries are places from 0 up.
@@ -174,47 +179,52 @@ func (l *ledger) acknowledge(number int64) {
 // the last of those that were stored: what it was not told of before the connection
 // ended, as far as it came. What follows is new. While more may come, it may be undecided.
 //
+// Of a long piece the end may be still to come: rest is what must follow then.
+//
 // Where they can be laid over each other in several ways, or have only contents that came
 // more than once, it is doubtful: a machine may say the same several times. Only those
 // count then of which the broker can't have been told.
-func (l *ledger) overlay(again []content, more bool) (known int, doubtful, undecided bool) {
+func (l *ledger) overlay(again []content, more bool) (known int, rest []delivered, doubtful, undecided bool) {
 	stored := l.recent[max(0, len(l.recent)-ledgerSize):]
 	sure := 0
 	for sure < len(stored) && stored[len(stored)-1-sure].unacknowledged {
 		sure++
 	}
-	var fits []int
+	var fits, parts []int
 	for n := max(sure, 1); n <= len(stored); n++ {
 		if !startsLike(again, stored[len(stored)-n:]) {
 			continue
 		}
 		if n > len(again) {
-			undecided = more
+			parts = append(parts, n)
 			continue
 		}
 		fits = append(fits, n)
 	}
 	switch {
-	case undecided:
-		return 0, false, true
+	case len(parts) > 0 && more:
+		return 0, nil, false, true
+	case len(fits) == 0 && len(parts) == 1 && len(again) >= certainPart && hasUnique(stored, parts[0], len(again)):
+		begun := stored[len(stored)-parts[0]:]
+		return len(again), slices.Clone(begun[len(again):]), false, false
 	case len(fits) == 0:
-		return 0, false, false
-	case len(fits) == 1 && (fits[0] == sure || hasUnique(stored, fits[0])):
-		return fits[0], false, false
+		return 0, nil, false, false
+	case len(fits) == 1 && (fits[0] == sure || hasUnique(stored, fits[0], fits[0])):
+		return fits[0], nil, false, false
 	case fits[0] == sure:
-		return sure, true, false
+		return sure, nil, true, false
 	default:
-		return 0, true, false
+		return 0, nil, true, false
 	}
 }
 
-// hasUnique tells whether one of the last n came once only.
-func hasUnique(stored []delivered, n int) bool {
+// hasUnique tells whether one of the first so many of the last n came once only.
+func hasUnique(stored []delivered, n, first int) bool {
 	times := make(map[content]int, len(stored))
 	for i := range stored {
 		times[stored[i].content]++
 	}
-	for _, d := range stored[len(stored)-n:] {
+	for _, d := range stored[len(stored)-n:][:first] {
 		if times[d.content] == 1 {
 			return true
 		}

@@ -67,7 +67,7 @@ func TestOverlay(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			known, doubtful, undecided := ledgerOf(tt.stored).overlay(contentsOf(tt.again), tt.more)
+			known, _, doubtful, undecided := ledgerOf(tt.stored).overlay(contentsOf(tt.again), tt.more)
 			if known != tt.known || doubtful != tt.doubtful || undecided != tt.undecided {
 				t.Errorf("%q over %q: %d, doubtful %t, undecided %t", tt.again, tt.stored, known, doubtful, undecided)
 			}
@@ -172,6 +172,46 @@ func TestResumeTakesOneSession(t *testing.T) {
 	}
 }
 
+// TestOverlayOfALongPiece: of what a broker sends again the end may come later than it can
+// be waited for.
+func TestOverlayOfALongPiece(t *testing.T) {
+	t.Parallel()
+	const stored = "abcdefghijklmnopqrstuvwxyz"
+	for again, want := range map[string]struct {
+		known int
+		rest  string
+	}{
+		"efghijkl": {8, "mnopqrstuvwxyz"},
+		"efghijk":  {0, ""}, // too short to be certain
+		"efghijkx": {0, ""},
+		"stuvwxyz": {8, ""},
+	} {
+		known, rest, doubtful, undecided := ledgerOf(stored).overlay(contentsOf(again), false)
+		var left []content
+		for _, d := range rest {
+			left = append(left, d.content)
+		}
+		if known != want.known || !slices.Equal(left, contentsOf(want.rest)) || doubtful || undecided {
+			t.Errorf("%s: %d known, %d to come, doubtful %t, undecided %t", again, known, len(rest), doubtful, undecided)
+		}
+	}
+	a := &Adapter{}
+	_, a.expected, _, _ = ledgerOf(stored).overlay(contentsOf("efghijkl"), false)
+	batch := make([]delivery, 4)
+	for i, text := range []string{"m", "n", "x", "o"} {
+		batch[i] = delivery{Message: Message{Payload: []byte(text)}, qos: 1, dup: true}
+		if i < 2 {
+			a.expected[i].content = batch[i].content()
+		}
+	}
+	a.goOn(batch)
+	for i, want := range []bool{true, true, false, false} {
+		if batch[i].known != want {
+			t.Errorf("message %d after the piece is known: %t", i, batch[i].known)
+		}
+	}
+}
+
 // TestOverlayOfAnything lets a broker send again what it was not told of, and more. Where
 // all are different, each is known. A new message is taken for one that was stored only
 // where the same content came once before, as the last.
@@ -185,7 +225,7 @@ func TestOverlayOfAnything(t *testing.T) {
 		told := rapid.IntRange(0, stored).Draw(rt, "told")     // what the broker knows
 		asked := rapid.IntRange(told, stored).Draw(rt, "sure") // what it may know
 		l := ledgerOf(string(all[:asked]) + "|" + string(all[asked:stored]))
-		known, doubtful, undecided := l.overlay(contentsOf(string(all[told:])), false)
+		known, _, doubtful, undecided := l.overlay(contentsOf(string(all[told:])), false)
 		different := len(slices.Compact(slices.Sorted(slices.Values(all)))) == len(all)
 		switch {
 		case undecided:
@@ -194,7 +234,7 @@ func TestOverlayOfAnything(t *testing.T) {
 			rt.Fatalf("%d known of %d", known, stored-told)
 		case doubtful && known > stored-told:
 			rt.Fatalf("doubtful, and %d known of %d", known, stored-told)
-		case known > stored-told && !hasUnique(l.recent, known):
+		case known > stored-told && !hasUnique(l.recent, known, known):
 			rt.Fatalf("%d known of %d, though all were said more than once", known, stored-told)
 		}
 	})

@@ -31,8 +31,9 @@ func (a *Adapter) resume(ctx context.Context, batch []delivery) []delivery {
 		for i, place := range again {
 			contents[i] = batch[place].content()
 		}
-		known, doubtful, undecided := a.ledger.overlay(contents, more)
+		known, rest, doubtful, undecided := a.ledger.overlay(contents, more)
 		if !undecided {
+			a.expected = rest
 			for _, place := range again[:known] {
 				batch[place].known = true
 			}
@@ -47,6 +48,22 @@ func (a *Adapter) resume(ctx context.Context, batch []delivery) []delivery {
 		}
 		a.decode(next)
 		batch = append(batch, next...)
+	}
+}
+
+// goOn marks what goes on after a piece that came again.
+func (a *Adapter) goOn(batch []delivery) {
+	for i := range batch {
+		d := &batch[i]
+		switch {
+		case len(a.expected) == 0:
+			return
+		case d.qos == 0 || d.Retained:
+		case !d.dup || !d.identified && d.content() != a.expected[0].content:
+			a.expected = nil
+		case !d.identified:
+			d.known, a.expected = true, a.expected[1:]
+		}
 	}
 }
 
