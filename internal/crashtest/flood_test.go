@@ -26,7 +26,7 @@ const (
 	longFlood  = 100_000
 	// floodPublishers are so many, every second one of Python, the others of Node.
 	floodPublishers = 20
-	floodPatience   = 2 * time.Minute
+	floodPatience   = 30 * time.Second
 )
 
 // faults are how often what happens to a flood.
@@ -81,7 +81,7 @@ func TestFlood(t *testing.T) {
 			t.Run("without times, only kills", func(t *testing.T) {
 				f := openFlood(t, binary, broker(t))
 				n := faults{kills: 10}.scaled(f.messages)
-				f.messages *= 4
+				f.messages = max(f.messages, 4*shortFlood)
 				f.run(n)
 			})
 		})
@@ -224,7 +224,8 @@ func (f *flood) compare(n faults, resent int) {
 	f.t.Helper()
 	times := map[int]int{}
 	var total int
-	for deadline := time.Now().Add(floodPatience); ; time.Sleep(time.Second) {
+	deadline := time.Now().Add(floodPatience)
+	for ; ; time.Sleep(time.Second) {
 		found, err := list[storedRecord](f.driver, "/data", url.Values{"source": {"mqtt"}, "order": {"asc"}})
 		if err != nil {
 			f.t.Fatal(err)
@@ -232,6 +233,9 @@ func (f *flood) compare(n faults, resent int) {
 		clear(times)
 		for _, r := range found {
 			times[r.number()]++
+		}
+		if len(found) > total { // a broker with a small window takes its time
+			deadline = time.Now().Add(floodPatience)
 		}
 		if total = len(found); len(times) == f.messages || time.Now().After(deadline) {
 			break
