@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +63,10 @@ func defaultBrokerLimits() BrokerLimits {
 // "never" (3.1.2.11.2).
 const maxSessionExpiry = (1<<32 - 2) * time.Second
 
+// maxState bounds what waits for all sessions and the retained messages together, in
+// bytes: the log of sessions is written anew as a whole, in one piece of at most 1 GiB.
+const maxState = 512 << 20
+
 func (l BrokerLimits) validate(key string, maxPacket int) []Fault {
 	var f faults
 	between := func(member string, value, least, most int) {
@@ -81,10 +84,13 @@ func (l BrokerLimits) validate(key string, maxPacket int) []Fault {
 	between("max_topic_levels", l.MaxTopicLevels, 1, 1000)
 	between("max_topic_length", l.MaxTopicLength, 1, 65535)
 	between("max_queued", l.MaxQueued, 1, 10_000_000)
-	between("max_queued_bytes", l.MaxQueuedBytes, maxPacket, 1<<40)
-	between("max_bytes", l.MaxBytes, l.MaxQueuedBytes, 1<<40)
+	between("max_queued_bytes", l.MaxQueuedBytes, maxPacket, maxState)
+	between("max_bytes", l.MaxBytes, l.MaxQueuedBytes, maxState)
 	between("max_retained", l.MaxRetained, 0, 10_000_000)
-	between("max_retained_bytes", l.MaxRetainedBytes, 0, 1<<40)
+	between("max_retained_bytes", l.MaxRetainedBytes, 0, maxState)
+	if l.MaxBytes <= maxState && l.MaxRetainedBytes <= maxState && l.MaxBytes+l.MaxRetainedBytes > maxState {
+		f.add(key+".max_bytes", "and max_retained_bytes together must be at most %d: all of it is kept in memory, and written as a whole", maxState)
+	}
 	between("max_sessions", l.MaxSessions, 0, 1_000_000)
 	if l.SessionExpiry < time.Second || l.SessionExpiry > maxSessionExpiry {
 		f.add(key+".session_expiry", "must be from 1s to %s", maxSessionExpiry)
@@ -138,20 +144,19 @@ const (
 func CheckACL(filter string) error {
 	plain := strings.Split(filter, "/")
 	for i, level := range plain {
-		if level == ACLUsername || level == ACLClientID {
+		switch {
+		case level == ACLUsername || level == ACLClientID:
 			plain[i] = "+"
+		case strings.ContainsAny(level, "{}"):
+			return fmt.Errorf("%q is neither {username} nor {client_id}, which fill a whole level: rights have no captures", level)
 		}
 	}
-	p, err := topic.Parse(strings.Join(plain, "/"))
+	_, err := topic.Parse(strings.Join(plain, "/"))
 	switch {
-	case err != nil && strings.ContainsAny(filter, "{}"):
-		return fmt.Errorf("has levels, {username} and {client_id} fill whole ones: %w", err)
 	case err != nil:
 		return err
 	case strings.HasPrefix(strings.ToLower(filter), "$share"):
 		return fmt.Errorf("is without $share: rights are those of the filter behind it")
-	case slices.ContainsFunc([]string{topic.CaptureSite, topic.CaptureArea, topic.CaptureLine, topic.CaptureMachine}, p.Captures):
-		return fmt.Errorf("has {username} and {client_id} only, no captures")
 	}
 	return nil
 }

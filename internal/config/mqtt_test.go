@@ -112,6 +112,13 @@ func TestBrokerFaults(t *testing.T) {
 		"wrong rights": {func(b *Broker) {
 			b.Users[0].Publish, b.Users[0].Subscribe = []string{"$SYS/x", "a/#/b", "x{username}"}, []string{"$share/g/a", "{machine}", ""}
 		}, []string{"users[0].publish[0] $", "users[0].publish[1] last", "users[0].publish[2] whole", "users[0].subscribe[0] $share", "users[0].subscribe[1] captures", "users[0].subscribe[2] required"}},
+		"other names in rights": {func(b *Broker) { b.Users[0].Publish = []string{"plant/{user}/#", "a/{signal}", "{site}/x"} },
+			[]string{"users[0].publish[0] {username} nor {client_id}", "users[0].publish[1] {username}", "users[0].publish[2] {username}"}},
+		"most state": {func(b *Broker) { b.Limits.MaxBytes, b.Limits.MaxRetainedBytes = 384<<20, 128<<20 }, nil},
+		"too much state": {func(b *Broker) { b.Limits.MaxBytes, b.Limits.MaxRetainedBytes = 384<<20, 128<<20+1 },
+			[]string{"limits.max_bytes max_retained_bytes"}},
+		"far too much state": {func(b *Broker) { b.Limits.MaxBytes, b.Limits.MaxRetainedBytes = 1<<40, 1<<40 },
+			[]string{"limits.max_bytes 536870912", "limits.max_retained_bytes 536870912"}},
 		"no rights": {func(b *Broker) { b.Users[0].Publish, b.Users[0].Subscribe = []string{}, []string{} }, []string{"users[0].publish nothing"}},
 		"no limits": {func(b *Broker) { b.Limits = BrokerLimits{} }, []string{
 			"limits.connect_timeout 100ms", "limits.max_inflight 65535", "limits.receive_maximum 65535", "limits.max_subscriptions 1",
