@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
@@ -97,18 +99,32 @@ func (h *hook) OnSessionEstablished(cl *mochi.Client, _ packets.Packet) {
 	if c == nil {
 		return
 	}
-	for _, id := range c.session.Incoming() {
-		if _, ok := cl.State.Inflight.Get(id); !ok {
-			cl.State.Inflight.Set(packets.Packet{
-				FixedHeader: packets.FixedHeader{Type: packets.Pubrec}, PacketID: id, Created: time.Now().Unix(),
-			})
-		}
-	}
+	h.restoreIncoming(cl, c.session.Incoming())
 	window := h.b.cfg.Limits.MaxInflight
 	if most := int(cl.Properties.Props.ReceiveMaximum); most > 0 {
 		window = min(window, most)
 	}
 	c.session.Attach(cl, window)
+}
+
+// restoreIncoming makes the library know which publications of QoS 2 await PUBREL, and no
+// others: it hands on what the connection before had, also if its session has ended, and
+// would take a new publication for a repetition.
+func (h *hook) restoreIncoming(cl *mochi.Client, incoming []uint16) {
+	for _, pk := range cl.State.Inflight.GetAll(false) {
+		if pk.FixedHeader.Type == packets.Pubrec && !slices.Contains(incoming, pk.PacketID) && cl.State.Inflight.Delete(pk.PacketID) {
+			cl.State.Inflight.IncreaseReceiveQuota()
+			atomic.AddInt64(&h.b.server.Info.Inflight, -1)
+		}
+	}
+	for _, id := range incoming {
+		if _, ok := cl.State.Inflight.Get(id); !ok {
+			cl.State.Inflight.Set(packets.Packet{
+				FixedHeader: packets.FixedHeader{Type: packets.Pubrec}, PacketID: id, Created: time.Now().Unix(),
+			})
+			atomic.AddInt64(&h.b.server.Info.Inflight, 1)
+		}
+	}
 }
 
 // OnDisconnect ends the sending, and the session if it is to end with its connection.

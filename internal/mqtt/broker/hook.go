@@ -134,8 +134,11 @@ func (h *hook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet
 		s.Acknowledged(pk.PacketID, 2)
 		return swallowed(), nil
 	case packets.Pubrel:
-		s.Complete(pk.PacketID)
+		return pk, h.complete(cl, s, pk.PacketID)
 	case packets.Publish:
+		if err := h.reuse(cl, s, pk); err != nil {
+			return pk, err
+		}
 		if !mochi.IsValidFilter(pk.TopicName, true) {
 			if pk.TopicName[0] == '$' {
 				return swallowed(), h.refuse(cl, pk, packets.ErrNotAuthorized, deniedPublish)
@@ -146,6 +149,47 @@ func (h *hook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet
 		}
 	}
 	return pk, nil
+}
+
+// complete ends an exchange of QoS 2 with a publisher, or the connection if the log can't
+// be written: PUBCOMP follows the disk.
+func (h *hook) complete(cl *mochi.Client, s *sessions.Session, id uint16) error {
+	if err := s.Complete(id); err != nil {
+		h.b.failed(err, "the end of a publication of QoS 2 can't be kept, its sender has to send PUBREL again")
+		h.disconnect(cl)
+		return packets.ErrRejectPacket
+	}
+	h.patience(cl)
+	return nil
+}
+
+// reuse makes sure that the library does not take a publication of QoS 1 for the
+// repetition of one of QoS 2, whose packet id it has: its sender has forgotten the
+// exchange, as one does that lost its state.
+func (h *hook) reuse(cl *mochi.Client, s *sessions.Session, pk packets.Packet) error {
+	if pk.FixedHeader.Qos != 1 {
+		return nil
+	}
+	known, ok := cl.State.Inflight.Get(pk.PacketID)
+	if !ok || known.FixedHeader.Type != packets.Pubrec {
+		return nil
+	}
+	if err := h.complete(cl, s, pk.PacketID); err != nil {
+		return err
+	}
+	if cl.State.Inflight.Delete(pk.PacketID) {
+		cl.State.Inflight.IncreaseReceiveQuota()
+		atomic.AddInt64(&h.b.server.Info.Inflight, -1)
+	}
+	return nil
+}
+
+// patience gives an answer time to go out: a commit may have outlasted the deadline that
+// the library set when it read the packet.
+func (h *hook) patience(cl *mochi.Client) {
+	if conn := cl.Net.Conn; conn != nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(writePatience))
+	}
 }
 
 // OnPacketEncode corrects answers of the library.
@@ -205,11 +249,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 		h.disconnect(cl)
 		return pk, packets.ErrRejectPacket
 	}
-	// The commit may have outlasted the deadline that the library set when it
-	// read the packet, and the answer must still go out.
-	if conn := cl.Net.Conn; conn != nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(writePatience))
-	}
+	h.patience(cl)
 	return pk, packets.CodeSuccessIgnore
 }
 

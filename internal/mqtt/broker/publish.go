@@ -28,7 +28,8 @@ const lastingRetry = 10 * time.Second
 //
 // CodeInvalid is for a topic or a QoS that can't be, CodeUnavailable for a broker that
 // can't keep it now. After an error, that of ctx included, the message may have been
-// published all the same.
+// published all the same, if it was being written. One that still waited is given up, so
+// that attempts do not pile up behind a disk that hangs.
 func (b *Broker) Publish(ctx context.Context, m mqtt.Publication) error {
 	switch err := topic.CheckName(m.Topic); {
 	case err != nil:
@@ -40,19 +41,14 @@ func (b *Broker) Publish(ctx context.Context, m mqtt.Publication) error {
 	case b.work.Err() != nil:
 		return mes.Wrap(mes.CodeUnavailable, mqtt.ErrNotConnected, "the broker has stopped")
 	}
-	done := make(chan error, 1)
-	go func() {
-		done <- b.sessions.Publish(sessions.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retained})
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			return mes.Wrap(mes.CodeUnavailable, err, "the broker can't keep the message")
-		}
+	err := b.sessions.PublishFor(ctx, sessions.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retained})
+	switch {
+	case err == nil:
 		return nil
-	case <-ctx.Done():
+	case ctx.Err() != nil:
 		return ctx.Err()
 	}
+	return mes.Wrap(mes.CodeUnavailable, err, "the broker can't keep the message")
 }
 
 // take stores a publication, if a subscription of the configuration is for it, and

@@ -50,8 +50,11 @@ func (r *Registry) Connect(c Client) (s *Session, present bool, err error) {
 			t.log(s.entry())
 		}
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		err = refused
+	case s != nil && refused == nil:
+		r.Abandon(s) // it was made, and nobody knows of it
 	}
 	return s, present, err
 }
@@ -78,7 +81,7 @@ func (r *Registry) Disconnect(s *Session, conn Conn, expire bool, expiry uint32)
 	if !s.detach(conn) {
 		return
 	}
-	_ = r.commit(func(t *tx) { // a registry that is closed keeps what it has
+	r.insist(func(t *tx) { // a registry that is closed keeps what it has
 		switch {
 		case s.ended || s.attached():
 		case expire || !s.durable:
@@ -93,7 +96,7 @@ func (r *Registry) Disconnect(s *Session, conn Conn, expire bool, expiry uint32)
 // Abandon ends the session of a client whose connection failed before Attach, unless it
 // is a persistent one.
 func (r *Registry) Abandon(s *Session) {
-	_ = r.commit(func(t *tx) {
+	r.insist(func(t *tx) {
 		if !s.durable && !s.attached() {
 			r.end(t, s)
 		}
@@ -102,7 +105,7 @@ func (r *Registry) Abandon(s *Session) {
 
 // Expire ends the session of a client that was away for too long.
 func (r *Registry) Expire(clientID string) {
-	_ = r.commit(func(t *tx) {
+	r.insist(func(t *tx) {
 		if s := r.sessions[clientID]; s != nil && !s.attached() {
 			r.end(t, s)
 		}

@@ -1,31 +1,50 @@
 package sessions
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"plantgate/internal/wal"
 )
 
+// maxBatch is from how many bytes on a frame takes no further changes. What waits goes
+// into the next, so that a frame never becomes larger than the log takes.
+const maxBatch = 64 << 20
+
 // op is a change of the state.
 type op struct {
 	// change makes it, with Registry.mu held, in the order of the log.
 	change func(*tx)
-	// then is called when the log has it, or with an error when it will not have it
-	// for certain. Nil is allowed.
+	// then tells who waits that the log has it, or with an error that it will not have
+	// it for certain. Nil is nobody.
 	then func(error)
-	// lazy waits for others to be written with.
-	lazy bool
+	// lasting changes are made also if the log can't be written for a while: nobody
+	// asks for them again.
+	lasting bool
+}
+
+// answer tells who waits, once.
+func (o *op) answer(err error) {
+	if o.then != nil {
+		o.then(err)
+		o.then = nil
+	}
 }
 
 // tx is what a commit gathers.
 type tx struct {
-	buf   []byte
-	ready map[*Session]uint64 // what may be sent once it is written
+	buf     []byte
+	ready   map[*Session]uint64 // what may be sent once it is written
+	written []func()            // what else follows then
 }
 
 func (t *tx) log(e *entry) { t.buf = e.append(t.buf) }
+
+// after makes f follow when the log has the changes, however long that takes.
+func (t *tx) after(f func()) { t.written = append(t.written, f) }
 
 // work is what waits for the committer.
 type work struct {
@@ -42,10 +61,28 @@ func (w *work) add(o *op) bool {
 		return false
 	}
 	w.ops = append(w.ops, o)
-	if !o.lazy {
-		w.ring()
-	}
+	w.ring()
 	return true
+}
+
+// putBack makes ops the next to be taken.
+func (w *work) putBack(ops []*op) {
+	if len(ops) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ops = slices.Concat(ops, w.ops)
+	w.ring()
+}
+
+// withdraw takes an op away that the committer has not taken.
+func (w *work) withdraw(o *op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i := slices.Index(w.ops, o); i >= 0 {
+		w.ops = slices.Delete(w.ops, i, i+1)
+	}
 }
 
 func (w *work) ring() {
@@ -71,16 +108,37 @@ func (w *work) close() {
 
 // enqueue gives a change to the committer.
 func (r *Registry) enqueue(o *op) {
-	if !r.work.add(o) && o.then != nil {
-		o.then(ErrClosed)
+	if !r.work.add(o) {
+		o.answer(ErrClosed)
 	}
 }
 
 // commit makes a change and returns when the log has it.
 func (r *Registry) commit(change func(*tx)) error {
+	return r.commitFor(context.Background(), change)
+}
+
+// commitFor is commit that ends with ctx. A change that waits is not made then; one
+// that is being written may be in the log.
+func (r *Registry) commitFor(ctx context.Context, change func(*tx)) error {
 	done := make(chan error, 1)
-	r.enqueue(&op{change: change, then: func(err error) { done <- err }})
-	return <-done
+	o := &op{change: change, then: func(err error) { done <- err }}
+	r.enqueue(o)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		r.work.withdraw(o)
+		return ctx.Err()
+	}
+}
+
+// insist makes a change that nobody would ask for again. It returns when the log has
+// it, or can't be written now; the change is made then when it can.
+func (r *Registry) insist(change func(*tx)) {
+	done := make(chan struct{})
+	r.enqueue(&op{change: change, lasting: true, then: func(error) { close(done) }})
+	<-done
 }
 
 // later remembers that the session has acknowledgements to be logged.
@@ -95,36 +153,37 @@ func (r *Registry) run() {
 	defer close(r.done)
 	tick := time.NewTicker(lazily)
 	defer tick.Stop()
-	var held []byte // what the log would not take yet
+	var held *tx // what the log would not take yet
 	for {
 		select {
 		case <-r.work.wake:
 		case <-tick.C:
 		}
 		ops, closed := r.work.take()
-		if len(held) > 0 {
-			if err := r.append(held); err != nil {
-				answer(ops, err)
-				if closed {
-					return
-				}
-				r.pause(err)
-				continue
+		var err error
+		if held != nil {
+			if err = r.write(held); err == nil {
+				held = nil
 			}
-			held = nil
 		}
-		t, thens := r.change(ops)
-		err := r.append(t.buf)
-		if err != nil {
-			held = t.buf
-		} else {
-			letGo(t)
-		}
-		for _, then := range thens {
-			then(err)
+		for err == nil {
+			var t *tx
+			var made []*op
+			t, made, ops = r.change(ops)
+			if err = r.write(t); err != nil {
+				held = t
+			}
+			for _, o := range made {
+				o.answer(err)
+			}
+			if len(ops) == 0 {
+				break
+			}
 		}
 		if err == nil {
-			r.compact()
+			r.compactIfLarge()
+		} else {
+			r.work.putBack(refuse(ops, err))
 		}
 		if closed {
 			return
@@ -135,12 +194,17 @@ func (r *Registry) run() {
 	}
 }
 
-func answer(ops []*op, err error) {
+// refuse tells those who wait that their changes are not made, and returns those that
+// have to be made later.
+func refuse(ops []*op, err error) []*op {
+	var lasting []*op
 	for _, o := range ops {
-		if o.then != nil {
-			o.then(err)
+		o.answer(err)
+		if o.lasting {
+			lasting = append(lasting, o)
 		}
 	}
+	return lasting
 }
 
 // pause waits after a failure. One of the disk itself is for ever.
@@ -156,17 +220,16 @@ func (r *Registry) pause(err error) {
 	time.Sleep(again)
 }
 
-// change makes the changes and gathers what is to be written.
-func (r *Registry) change(ops []*op) (*tx, []func(error)) {
-	t := &tx{ready: map[*Session]uint64{}}
-	var thens []func(error)
+// change makes changes until there is enough for a frame, and gathers what is to be
+// written. It returns which were made and which are left.
+func (r *Registry) change(ops []*op) (t *tx, made, left []*op) {
+	t = &tx{ready: map[*Session]uint64{}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, o := range ops {
-		o.change(t)
-		if o.then != nil {
-			thens = append(thens, o.then)
-		}
+	n := 0
+	for n < len(ops) && len(t.buf) < maxBatch {
+		ops[n].change(t)
+		n++
 	}
 	r.lazyMu.Lock()
 	dirty := r.dirty
@@ -181,7 +244,25 @@ func (r *Registry) change(ops []*op) (*tx, []func(error)) {
 			t.log(&entry{kind: kindFinished, session: s.id, seqs: seqs})
 		}
 	}
-	return t, thens
+	return t, ops[:n], ops[n:]
+}
+
+// write brings a commit into the log and lets follow what follows. If there is no room,
+// the state as a whole, which has the changes, may need less.
+func (r *Registry) write(t *tx) error {
+	var err error
+	if r.log != nil && r.log.Size()+int64(len(t.buf)) > r.opts.MaxLog/2 {
+		err = wal.ErrFull // the other half is the state's as a whole
+	} else {
+		err = r.append(t.buf)
+	}
+	if errors.Is(err, wal.ErrFull) {
+		err = r.compact()
+	}
+	if err == nil {
+		letGo(t)
+	}
+	return err
 }
 
 // append writes a frame. Nothing to write is written.
@@ -203,5 +284,8 @@ func letGo(t *tx) {
 		s.ready = max(s.ready, seq)
 		s.mu.Unlock()
 		s.notify()
+	}
+	for _, f := range t.written {
+		f()
 	}
 }

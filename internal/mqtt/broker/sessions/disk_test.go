@@ -1,6 +1,7 @@
 package sessions_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -121,5 +122,78 @@ func TestFailedDisk(t *testing.T) {
 	}
 	if n := len(c.packets()); n != 0 {
 		t.Errorf("%d messages were sent that the log has not", n)
+	}
+}
+
+// TestPublishForAWhile: attempts behind a disk that hangs do not pile up.
+func TestPublishForAWhile(t *testing.T) {
+	t.Parallel()
+	disk := &slowDisk{FS: wal.System()}
+	o := options(t.TempDir())
+	o.FS = disk
+	r := open(t, o)
+	s, _ := connect(t, r, "c")
+	subscribe(t, r, s, "a", 1)
+	release := disk.hold()
+	defer release()
+	hangs := make(chan error, 1)
+	go func() { hangs <- r.Publish(sessions.Message{Topic: "a", Payload: []byte("first"), QoS: 1}) }()
+	eventually(t, func() bool { return r.Stats().Queued == 1 })
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := r.PublishFor(ctx, sessions.Message{Topic: "a", Payload: []byte("again"), QoS: 1})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("published while the disk hangs: %v", err)
+		}
+	}
+	release()
+	if err := <-hangs; err != nil {
+		t.Fatal(err)
+	}
+	publish(t, r, "a", "last", 1)
+	if got := attach(s, 5).wait(t, 2); string(got[0].Payload) != "first" || string(got[1].Payload) != "last" {
+		t.Errorf("%s and %s came", got[0].Payload, got[1].Payload)
+	}
+}
+
+// TestPubrecFlood: a client that answers what is not there and does not read gets no more
+// than its window, and one message is released once.
+func TestPubrecFlood(t *testing.T) {
+	t.Parallel()
+	r := open(t, options(t.TempDir()))
+	s, _ := connect(t, r, "c")
+	subscribe(t, r, s, "a", 2)
+	c := &conn{s: s, changed: make(chan struct{}, 1), silent: true}
+	s.Attach(c, 3)
+	publish(t, r, "a", "1", 2)
+	id := c.wait(t, 1)[0].PacketID
+	for range 50 {
+		s.Received(id, false)
+	}
+	eventually(t, func() bool { return c.released() > 0 })
+	c.mu.Lock() // it does not read
+	for range 1000 {
+		s.Received(999, false)
+	}
+	c.mu.Unlock()
+	time.Sleep(300 * time.Millisecond)
+	if n := c.released(); n > 1+3+1 { // one is in the hands of the writer
+		t.Errorf("%d times PUBREL", n)
+	}
+	for range 50 {
+		s.Received(id, false)
+	}
+	time.Sleep(100 * time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, rel := range c.rels {
+		if rel == id {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("the message was released %d times", n)
 	}
 }

@@ -72,6 +72,8 @@ type item struct {
 	ids    []int // subscription identifiers
 	state  state
 	again  bool // it may have been sent before
+	// answered is that PUBREC has come, whether the log has that or not.
+	answered bool
 }
 
 // packetID follows from the number, and so is the same after a restart.

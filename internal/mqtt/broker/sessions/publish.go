@@ -1,6 +1,8 @@
 package sessions
 
 import (
+	"context"
+
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -16,7 +18,11 @@ type delivery struct {
 // keeps it as retained message if it is one. When it returns nil, what is for
 // persistent sessions with QoS 1 or 2, and a retained message, is on the disk. A
 // message that found a session's queue full is counted as dropped; that is no error.
-func (r *Registry) Publish(m Message) error {
+func (r *Registry) Publish(m Message) error { return r.PublishFor(context.Background(), m) }
+
+// PublishFor is Publish that waits no longer than ctx. A message that still waited then is
+// not published; one that was being written may be.
+func (r *Registry) PublishFor(ctx context.Context, m Message) error {
 	if m.Created == 0 {
 		m.Created = r.now().Unix()
 	}
@@ -28,7 +34,7 @@ func (r *Registry) Publish(m Message) error {
 		return nil
 	}
 	r.mu.Unlock()
-	return r.commit(func(t *tx) {
+	return r.commitFor(ctx, func(t *tx) {
 		r.hand(t, &m, r.deliveries(&m))
 	})
 }

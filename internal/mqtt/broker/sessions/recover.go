@@ -122,28 +122,34 @@ func (s *Session) find(seq uint64) *item {
 	return s.queue[i]
 }
 
-// compact writes the whole state as one frame, and gives up the frames before it, when
-// the log is much larger than that.
-func (r *Registry) compact() {
+// compactIfLarge compacts a log that is much larger than the state.
+func (r *Registry) compactIfLarge() {
 	if r.log == nil || r.log.Size() < compactAt+2*r.stats.snapshot.Load() {
 		return
 	}
+	if err := r.compact(); err != nil {
+		r.opts.Log.Warn("the broker's log can't be written anew", "error", err)
+	}
+}
+
+// compact writes the whole state as one frame, and gives up the frames before it.
+func (r *Registry) compact() error {
 	before := r.log.End()
 	r.mu.Lock()
 	frame := r.snapshot()
 	r.mu.Unlock()
 	r.stats.snapshot.Store(int64(len(frame)))
 	if err := r.append(frame); err != nil {
-		r.opts.Log.Warn("the broker's log can't be written anew", "error", err)
-		return
+		return err
 	}
 	if err := r.log.Release(before); err != nil && !errors.Is(err, wal.ErrClosed) {
 		r.opts.Log.Warn("the old part of the broker's log can't be removed", "error", err)
 	}
+	return nil
 }
 
-// snapshot is the whole state as entries. It is called with r.mu held, and after
-// everything that waited was written.
+// snapshot is the whole state as entries, with the changes that are made and can't be
+// written. It is called with r.mu held.
 func (r *Registry) snapshot() []byte {
 	frame := (&entry{kind: kindReset}).append(nil)
 	kept := map[*message]*entry{}
@@ -166,7 +172,7 @@ func (r *Registry) snapshot() []byte {
 			}
 			e := add(it.msg)
 			e.targets = append(e.targets, target{
-				session: s.id, seq: it.seq, qos: it.qos, retain: it.retain, received: it.state == received, ids: it.ids,
+				session: s.id, seq: it.seq, qos: it.qos, retain: it.retain, received: it.answered || it.state == received, ids: it.ids,
 			})
 		}
 		frame = (&entry{kind: kindSession, session: s.id, user: s.user, version: s.version, expiry: s.expiry, next: s.last}).append(frame)

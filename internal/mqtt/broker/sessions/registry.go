@@ -25,6 +25,9 @@ type Options struct {
 	MaxRetained, MaxRetainedBytes int
 	// MaxSessions bounds the persistent sessions.
 	MaxSessions int
+	// MaxLog bounds the log on the disk, in bytes; 0 is 8 GiB. It is written anew when it
+	// has half of that, at the latest.
+	MaxLog int64
 	// MaxInflight is how many messages of QoS 1 and 2 may be under way to one client.
 	MaxInflight int
 	// MayReceive tells whether a client may get messages of a topic. It is asked at
@@ -60,6 +63,9 @@ const (
 // compactAt is how large the log becomes, at least, before it is written anew.
 const compactAt = 16 << 20
 
+// maxLog is room for several times the largest state that the configuration allows.
+const maxLog = 8 << 30
+
 // Registry holds all sessions and retained messages.
 type Registry struct {
 	opts  Options
@@ -89,13 +95,16 @@ func Open(o Options) (*Registry, error) {
 		opts: o, now: o.Now, dirty: map[*Session]struct{}{},
 		done: make(chan struct{}), failed: make(chan struct{}),
 	}
+	if r.opts.MaxLog == 0 {
+		r.opts.MaxLog = maxLog
+	}
 	if r.now == nil {
 		r.now = time.Now
 	}
 	r.work.wake = make(chan struct{}, 1)
 	r.reset()
 	if o.Folder != "" {
-		log, err := wal.Open(o.Folder, wal.Options{FS: o.FS})
+		log, err := wal.Open(o.Folder, wal.Options{FS: o.FS, MaxSize: r.opts.MaxLog})
 		if err != nil {
 			return nil, fmt.Errorf("the sessions of the broker: %w", err)
 		}

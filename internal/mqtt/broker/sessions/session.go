@@ -248,46 +248,48 @@ func (s *Session) finishItem(it *item) {
 }
 
 // Received takes a PUBREC. PUBREL follows when the log has it. With failed, the client
-// does not want the message (MQTT 5.0, 4.3.3).
+// does not want the message (MQTT 5.0, 4.3.3). What came before means nothing again.
 func (s *Session) Received(id uint16, failed bool) {
 	s.mu.Lock()
 	it := s.inflight[id]
-	if it == nil { // the client has to be told the end of what it believes to be under way
-		s.releases = append(s.releases, id)
-		s.mu.Unlock()
-		s.notify()
-		return
+	switch {
+	case it == nil:
+		// The client has to be told the end of what it believes to be under way: no
+		// more than it may have under way, also if it does not read.
+		if len(s.releases) < s.window {
+			s.releases = append(s.releases, id)
+		}
+	case it.qos != 2 || it.answered || it.state == received:
+		it = nil
+	case !failed:
+		it.answered = true
 	}
 	s.mu.Unlock()
-	if it.qos != 2 {
-		return
-	}
-	if failed {
+	switch {
+	case it == nil:
+		s.notify()
+	case failed:
 		s.finish(id)
-		return
+	default:
+		s.r.enqueue(&op{lasting: true, change: func(t *tx) { s.answered(t, it) }})
 	}
-	s.r.enqueue(&op{
-		change: func(t *tx) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if it.state == sent || it.state == waiting {
-				it.state = received
-			}
-			if s.durable {
-				t.log(&entry{kind: kindReceived, session: s.id, seqs: []uint64{it.seq}})
-			}
-		},
-		then: func(err error) {
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			if s.inflight[id] == it {
-				s.releases = append(s.releases, id)
-			}
-			s.mu.Unlock()
-			s.notify()
-		},
+}
+
+// answered logs that PUBREC has come for an item, and then releases it.
+func (s *Session) answered(t *tx, it *item) {
+	if s.durable && !s.ended {
+		t.log(&entry{kind: kindReceived, session: s.id, seqs: []uint64{it.seq}})
+	}
+	t.after(func() {
+		s.mu.Lock()
+		if it.state != finished {
+			it.state = received
+		}
+		if id := packetID(it.seq); s.inflight[id] == it {
+			s.releases = append(s.releases, id)
+		}
+		s.mu.Unlock()
+		s.notify()
 	})
 }
 
@@ -302,18 +304,23 @@ func (s *Session) Incoming() []uint16 {
 	return ids
 }
 
-// Complete forgets a publication of QoS 2, at its PUBREL.
-func (s *Session) Complete(id uint16) {
+// Complete forgets a publication of QoS 2, at its PUBREL. When it returns nil the log
+// has that: PUBCOMP lets the publisher use the packet id for another, which must not be
+// taken for a repetition after a kill.
+func (s *Session) Complete(id uint16) error {
 	s.r.mu.Lock()
 	known := s.incoming[id]
-	s.r.mu.Unlock()
-	if !known {
-		return
-	}
-	s.r.enqueue(&op{lazy: true, change: func(t *tx) {
+	if !s.durable {
 		delete(s.incoming, id)
-		if s.durable {
+	}
+	s.r.mu.Unlock()
+	if !known || !s.durable {
+		return nil
+	}
+	return s.r.commit(func(t *tx) {
+		delete(s.incoming, id)
+		if !s.ended {
 			t.log(&entry{kind: kindComplete, session: s.id, id: id})
 		}
-	}})
+	})
 }

@@ -124,6 +124,12 @@ func (c *conn) packets() []packets.Packet {
 	return append([]packets.Packet(nil), c.got...)
 }
 
+func (c *conn) released() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.rels)
+}
+
 func (c *conn) wait(t testing.TB, n int) []packets.Packet {
 	t.Helper()
 	end := time.After(20 * time.Second)
