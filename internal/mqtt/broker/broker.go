@@ -55,6 +55,7 @@ type Broker struct {
 	clients   clients
 	wills     wills
 	denied    denials
+	refusals  refusals
 	addr      net.Addr
 	secure    bool
 	users     *users

@@ -18,10 +18,17 @@ import (
 func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	name := string(pk.Connect.Username)
 	conn := cl.Net.Conn
+	first, _ := conn.(*firstConn)
+	if first != nil {
+		first.client, first.user = cl.ID, name
+	}
 	refuse := func(why denial, code packets.Code, err error) bool {
 		h.b.denied.count(why)
-		h.b.log.Debug("a client was refused", "client", cl.ID, "user", name, "reason", code.Reason, "error", err)
+		h.b.refusals.tell(h.b.log, "client", cl.ID, "user", name, "address", cl.Net.Remote, "reason", code.Reason, "error", err)
 		h.b.clients.refuse(conn, code)
+		if first != nil {
+			first.refused = true
+		}
 		return false
 	}
 	verdict, err := h.b.users.login(h.b.work, name, pk.Connect.Password)
@@ -56,11 +63,9 @@ func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	})
 	switch {
 	case errors.Is(err, sessions.ErrTooMany):
-		h.b.log.Warn("a client was refused: there are max_sessions already", "client", cl.ID)
 		return refuse(deniedSessions, packets.ErrServerUnavailable, err)
 	case errors.Is(err, sessions.ErrOtherUser):
-		h.b.log.Warn("a client was refused: its client id is that of another user's session", "client", cl.ID, "user", name)
-		return refuse(deniedClientID, packets.ErrClientIdentifierNotValid, err)
+		return refuse(deniedClientID, errOtherUser, err)
 	case err != nil:
 		h.b.failed(err, "a session can't be kept")
 		return refuse(deniedStore, packets.ErrServerUnavailable, err)
@@ -70,12 +75,17 @@ func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	return true
 }
 
+// errOtherUser is the answer to a client id that is another user's.
+var errOtherUser = packets.Code{
+	Code: packets.ErrClientIdentifierNotValid.Code, Reason: "the client id is that of another user's session",
+}
+
 // returnCode is the answer of MQTT 3.1.1 to CONNECT (3.2.2.3).
 func returnCode(code packets.Code) byte {
-	switch code {
-	case packets.ErrClientIdentifierNotValid:
+	switch code.Code {
+	case packets.ErrClientIdentifierNotValid.Code:
 		return 2
-	case packets.ErrServerUnavailable:
+	case packets.ErrServerUnavailable.Code:
 		return 3
 	}
 	return 5 // not authorized

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -120,9 +121,20 @@ func (l *listener) serve(conn net.Conn, establish listeners.EstablishFn) {
 			if errors.Is(err, os.ErrDeadlineExceeded) && strings.HasPrefix(err.Error(), "read connection") {
 				l.denied.count(deniedSlow)
 			}
-			l.log.Warn("", "error", err)
+			l.tell(c, err)
 		}
 	}()
+}
+
+// tell tells of the end of a connection: as a warning, if it is neither an ordinary one
+// nor told already because the client was refused.
+func (l *listener) tell(c *firstConn, err error) {
+	level := slog.LevelWarn
+	if c.refused || ordinary(err) || l.isClosed() {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "the connection of an MQTT client ended",
+		"client", c.client, "user", c.user, "address", c.RemoteAddr().String(), "error", err)
 }
 
 // enter counts what serves a connection, or accepts them, until Done of serving.
@@ -176,10 +188,14 @@ func (l *listener) closeAll() {
 	}
 }
 
-// firstConn fails if its first packet is too large.
+// firstConn fails if its first packet is too large. It knows whose it is.
 type firstConn struct {
 	net.Conn
 	first firstPacket // of the goroutine that reads
+	// client and user are what CONNECT says, refused is that it was in vain; also of that
+	// goroutine.
+	client, user string
+	refused      bool
 }
 
 var errFirstPacket = errors.New("the first packet of the connection is too large")

@@ -120,3 +120,19 @@ func TestQoS2OfEndedSession(t *testing.T) {
 		received(t, b, n+1)
 	}
 }
+
+// TestNoPubcompWithoutDisk: PUBREL is not answered when the log can't be written.
+func TestNoPubcompWithoutDisk(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	b := startIn(t, folder, brokerConfig())
+	raw := dialRaw(t, b, connectPacket(4, 0xc0, "p"))
+	raw.expect(t, 0x20)
+	raw.send(t, publication(4, 0x34, "once"))
+	raw.expect(t, 0x50)
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	raw.send(t, packet(0x62, []byte{0, 7}))
+	raw.ended(t)
+}
