@@ -20,6 +20,8 @@ const (
 	kindReceived  = 8 // PUBREC of a subscriber
 	kindComplete  = 9 // PUBREL of a publisher
 	kindIncoming  = 10
+	kindPart      = 11 // begins a frame: what follows counts only with kindWhole
+	kindWhole     = 12 // the parts before and what follows in this frame are the whole state
 )
 
 // Bits of a message entry, of a subscription and of a target.
@@ -46,6 +48,7 @@ type entry struct {
 	targets []target
 	seqs    []uint64
 	id      uint16
+	number  uint64 // of a part, from 0; with kindWhole how many parts there are
 }
 
 // target is a session that a message goes to.
@@ -104,6 +107,8 @@ func (e *entry) append(b []byte) []byte {
 		for _, seq := range e.seqs {
 			b = binary.AppendUvarint(b, seq)
 		}
+	case kindPart, kindWhole:
+		b = binary.AppendUvarint(b, e.number)
 	case kindComplete, kindIncoming:
 		b = appendText(b, e.session)
 		b = binary.AppendUvarint(b, uint64(e.id))
@@ -236,6 +241,8 @@ func (d *decoder) entry() *entry {
 		for range d.count() {
 			e.seqs = append(e.seqs, d.number())
 		}
+	case kindPart, kindWhole:
+		e.number = d.number()
 	case kindComplete, kindIncoming:
 		e.session, e.id = d.text(), uint16(d.upTo(65535))
 	default:

@@ -24,6 +24,8 @@ func examples() []*entry {
 		{kind: kindReceived, session: "c1", seqs: []uint64{9}},
 		{kind: kindComplete, session: "c1", id: 1},
 		{kind: kindIncoming, session: "c1", id: 65535},
+		{kind: kindPart, number: 3},
+		{kind: kindWhole, number: 1 << 40},
 	}
 }
 
@@ -66,4 +68,53 @@ func FuzzEntries(f *testing.F) {
 			t.Errorf("%x became %x, which is read differently: %v", frame, again, err)
 		}
 	})
+}
+
+// TestParts: parts count when the last frame has come, whole; those of an attempt that
+// was not finished never do, and changes between go on with the state before.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	sub := func(filter string) *entry { return &entry{kind: kindLeave, sub: packets.Subscription{Filter: filter}} }
+	var p parts
+	var got []string
+	frame := func(list ...*entry) error {
+		return p.frame(frameOf(list), func(e *entry) error {
+			if e.kind == kindReset {
+				got = nil
+			} else {
+				got = append(got, e.sub.Filter)
+			}
+			return nil
+		})
+	}
+	part := func(n uint64) *entry { return &entry{kind: kindPart, number: n} }
+	for _, list := range [][]*entry{
+		{part(5), sub("of a state whose begin is gone")},
+		{sub("before")},
+		{part(0), sub("unfinished")}, {part(1), sub("unfinished")},
+		{sub("between")},
+		{part(0), sub("a"), sub("b")},
+	} {
+		if err := frame(list...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"before", "between"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := frame(part(1), sub("c")); err != nil {
+		t.Fatal(err)
+	}
+	if err := frame(&entry{kind: kindWhole, number: 2}, sub("d")); err != nil {
+		t.Fatal(err)
+	}
+	if err := frame(sub("e")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c", "d", "e"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := frame(&entry{kind: kindWhole, number: 1}); err == nil {
+		t.Error("a state was taken whose parts are missing")
+	}
 }

@@ -10,10 +10,6 @@ import (
 	"plantgate/internal/wal"
 )
 
-// maxBatch is from how many bytes on a frame takes no further changes. What waits goes
-// into the next, so that a frame never becomes larger than the log takes.
-const maxBatch = 64 << 20
-
 // op is a change of the state.
 type op struct {
 	// change makes it, with Registry.mu held, in the order of the log.
@@ -227,7 +223,7 @@ func (r *Registry) change(ops []*op) (t *tx, made, left []*op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
-	for n < len(ops) && len(t.buf) < maxBatch {
+	for n < len(ops) && len(t.buf) < r.opts.MaxFrame {
 		ops[n].change(t)
 		n++
 	}
@@ -251,7 +247,7 @@ func (r *Registry) change(ops []*op) (t *tx, made, left []*op) {
 // the state as a whole, which has the changes, may need less.
 func (r *Registry) write(t *tx) error {
 	var err error
-	if r.log != nil && r.log.Size()+int64(len(t.buf)) > r.opts.MaxLog/2 {
+	if r.log != nil && len(t.buf) > 0 && r.log.Size()+int64(len(t.buf)) > r.opts.MaxLog/2 {
 		err = wal.ErrFull // the other half is the state's as a whole
 	} else {
 		err = r.append(t.buf)

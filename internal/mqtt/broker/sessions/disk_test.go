@@ -197,3 +197,38 @@ func TestPubrecFlood(t *testing.T) {
 		t.Errorf("the message was released %d times", n)
 	}
 }
+
+// TestFramesAreBounded: what waited while the disk was slow goes into several frames.
+func TestFramesAreBounded(t *testing.T) {
+	t.Parallel()
+	disk := &slowDisk{FS: wal.System()}
+	o := options(t.TempDir())
+	o.FS, o.MaxFrame = disk, 3000
+	r := open(t, o)
+	s, _ := connect(t, r, "c")
+	subscribe(t, r, s, "a", 1)
+	release := disk.hold()
+	defer release()
+	const n = 40
+	done := make(chan error, n+1)
+	send := func() { done <- r.Publish(sessions.Message{Topic: "a", Payload: make([]byte, 1000), QoS: 1}) }
+	go send()
+	eventually(t, func() bool { return r.Stats().Queued == 1 })
+	for range n {
+		go send()
+	}
+	time.Sleep(200 * time.Millisecond) // all of them wait
+	before := r.Stats().Commits
+	release()
+	for range n + 1 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if commits := r.Stats().Commits - before; commits < 10 {
+		t.Errorf("%d KB went into %d frames", n, commits)
+	}
+	if got := open(t, options(copied(t, o.Folder))).Stats().Queued; got != n+1 {
+		t.Errorf("%d messages after a kill, want %d", got, n+1)
+	}
+}

@@ -18,7 +18,10 @@
 //
 // The packet id of a message follows from its number in the session, so that it is the
 // same after a restart: that is what makes a second PUBLISH of QoS 2 harmless. PUBREC is
-// in the log before PUBREL is sent. Acknowledgements are written with the next commit or
-// a fifth of a second later; those that a kill takes away make messages come again, with
-// DUP set.
+// in the log before PUBREL is sent, and PUBREL of a publisher before PUBCOMP.
+// Acknowledgements are written with the next commit or a fifth of a second later; those
+// that a kill takes away make messages come again, with DUP set.
+//
+// A commit that the log has no room for is held, with all that follows from it, until it
+// has. Whoever waits for a change meanwhile is told that it is not made.
 package sessions

@@ -159,6 +159,37 @@ func TestCompactsWhenFull(t *testing.T) {
 	}
 }
 
+// TestStateInParts: a state that is larger than a frame is written as several, and counts
+// as a whole.
+func TestStateInParts(t *testing.T) {
+	t.Parallel()
+	o := options(t.TempDir())
+	o.MaxLog, o.MaxFrame = 16<<20, 1000
+	r := open(t, o)
+	s, _ := connect(t, r, "c")
+	subscribe(t, r, s, "a", 1)
+	subscribe(t, r, s, "b", 1)
+	for n := range 20 {
+		publish(t, r, "a", fmt.Sprint(n, " ", big[:3000]), 1)
+	}
+	for n := range 40 { // several times the log
+		if err := r.Publish(sessions.Message{Topic: "r", Payload: []byte(fmt.Sprint(n, " ", big[:900<<10])), Retain: true}); err != nil {
+			t.Fatalf("message %d: %v", n, err)
+		}
+	}
+	o.Folder = copied(t, o.Folder)
+	r = open(t, o)
+	if st := r.Stats(); st.Queued != 20 || st.Retained != 1 || st.Subscriptions != 2 || st.Persistent != 1 {
+		t.Errorf("after a kill: %+v", st)
+	}
+	s, _ = connect(t, r, "c")
+	for n, pk := range attach(s, 50).wait(t, 20) {
+		if !strings.HasPrefix(string(pk.Payload), fmt.Sprint(n, " ")) {
+			t.Errorf("message %d is %.5s", n, pk.Payload)
+		}
+	}
+}
+
 // TestCompleteWaits: PUBREL is answered when the log has it, so that its packet id means
 // another publication after a kill too.
 func TestCompleteWaits(t *testing.T) {

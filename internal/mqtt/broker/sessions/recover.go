@@ -1,9 +1,11 @@
 package sessions
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"plantgate/internal/wal"
 )
@@ -11,13 +13,13 @@ import (
 // recover makes the state that the log tells.
 func (r *Registry) recover() error {
 	reader, end := r.log.Reader(r.log.First()), r.log.End()
-	at := r.log.First()
+	at, parts := r.log.First(), parts{}
 	for at < end {
 		frame, next, err := reader.Next()
 		if err != nil {
 			return err
 		}
-		if err := decodeFrame(frame, r.replay); err != nil {
+		if err := parts.frame(frame, r.replay); err != nil {
 			return fmt.Errorf("at position %d: %w", at, err)
 		}
 		at = next
@@ -30,6 +32,43 @@ func (r *Registry) recover() error {
 		}
 	}
 	return nil
+}
+
+// parts are frames of a state that is written in several, of which the last makes it
+// count: after a kill in their midst the state before goes on.
+type parts [][]byte
+
+// frame calls fn with the entries of a frame, unless it is a part; with those of the
+// parts when the last comes.
+func (p *parts) frame(frame []byte, fn func(*entry) error) error {
+	d := &decoder{b: frame}
+	switch first := d.entry(); {
+	case d.bad:
+		return errEntry
+	case first.kind == kindPart:
+		if first.number == 0 {
+			*p = nil // those of an attempt that was not finished
+		}
+		if first.number == uint64(len(*p)) {
+			*p = append(*p, bytes.Clone(d.b))
+		}
+		return nil
+	case first.kind == kindWhole:
+		if first.number != uint64(len(*p)) {
+			return errEntry
+		}
+		if err := fn(&entry{kind: kindReset}); err != nil {
+			return err
+		}
+		for _, part := range *p {
+			if err := decodeFrame(part, fn); err != nil {
+				return err
+			}
+		}
+		*p = nil
+		return decodeFrame(d.b, fn)
+	}
+	return decodeFrame(frame, fn)
 }
 
 // replay makes one change again.
@@ -124,23 +163,33 @@ func (s *Session) find(seq uint64) *item {
 
 // compactIfLarge compacts a log that is much larger than the state.
 func (r *Registry) compactIfLarge() {
-	if r.log == nil || r.log.Size() < compactAt+2*r.stats.snapshot.Load() {
+	if r.log == nil || r.log.Size() < compactAt+2*r.stats.snapshot.Load() || time.Now().Before(r.rest) {
 		return
 	}
 	if err := r.compact(); err != nil {
+		r.rest = time.Now().Add(compactRest)
 		r.opts.Log.Warn("the broker's log can't be written anew", "error", err)
 	}
 }
 
-// compact writes the whole state as one frame, and gives up the frames before it.
+// compact writes the whole state, and gives up the frames before it.
 func (r *Registry) compact() error {
 	before := r.log.End()
 	r.mu.Lock()
-	frame := r.snapshot()
+	frames := r.snapshot()
 	r.mu.Unlock()
-	r.stats.snapshot.Store(int64(len(frame)))
-	if err := r.append(frame); err != nil {
-		return err
+	var size int64
+	for _, frame := range frames {
+		size += int64(len(frame))
+	}
+	r.stats.snapshot.Store(size)
+	if r.log.Size()+size > r.opts.MaxLog {
+		return wal.ErrFull // rather than write a part of it
+	}
+	for _, frame := range frames {
+		if err := r.append(frame); err != nil {
+			return err
+		}
 	}
 	if err := r.log.Release(before); err != nil && !errors.Is(err, wal.ErrClosed) {
 		r.opts.Log.Warn("the old part of the broker's log can't be removed", "error", err)
@@ -148,10 +197,35 @@ func (r *Registry) compact() error {
 	return nil
 }
 
+// pieces are frames in the making.
+type pieces struct {
+	size   int
+	frames [][]byte
+	buf    []byte
+}
+
+func (p *pieces) add(e *entry) {
+	if len(p.buf) == 0 {
+		p.buf = (&entry{kind: kindPart, number: uint64(len(p.frames))}).append(p.buf)
+	}
+	p.buf = e.append(p.buf)
+	if len(p.buf) >= p.size {
+		p.frames, p.buf = append(p.frames, p.buf), nil
+	}
+}
+
+// end makes the parts count.
+func (p *pieces) end() [][]byte {
+	if len(p.buf) > 0 {
+		p.frames = append(p.frames, p.buf)
+	}
+	return append(p.frames, (&entry{kind: kindWhole, number: uint64(len(p.frames))}).append(nil))
+}
+
 // snapshot is the whole state as entries, with the changes that are made and can't be
 // written. It is called with r.mu held.
-func (r *Registry) snapshot() []byte {
-	frame := (&entry{kind: kindReset}).append(nil)
+func (r *Registry) snapshot() [][]byte {
+	out := &pieces{size: r.opts.MaxFrame}
 	kept := map[*message]*entry{}
 	add := func(m *message) *entry {
 		if kept[m] == nil {
@@ -175,13 +249,13 @@ func (r *Registry) snapshot() []byte {
 				session: s.id, seq: it.seq, qos: it.qos, retain: it.retain, received: it.answered || it.state == received, ids: it.ids,
 			})
 		}
-		frame = (&entry{kind: kindSession, session: s.id, user: s.user, version: s.version, expiry: s.expiry, next: s.last}).append(frame)
+		out.add(&entry{kind: kindSession, session: s.id, user: s.user, version: s.version, expiry: s.expiry, next: s.last})
 		s.mu.Unlock()
 		for _, sub := range s.subs {
-			frame = (&entry{kind: kindSubscribe, session: s.id, sub: sub}).append(frame)
+			out.add(&entry{kind: kindSubscribe, session: s.id, sub: sub})
 		}
 		for id := range s.incoming {
-			frame = (&entry{kind: kindIncoming, session: s.id, id: id}).append(frame)
+			out.add(&entry{kind: kindIncoming, session: s.id, id: id})
 		}
 	}
 	for _, m := range r.retained {
@@ -198,7 +272,7 @@ func (r *Registry) snapshot() []byte {
 		return 1
 	})
 	for _, m := range list {
-		frame = kept[m].append(frame)
+		out.add(kept[m])
 	}
-	return frame
+	return out.end()
 }

@@ -28,6 +28,9 @@ type Options struct {
 	// MaxLog bounds the log on the disk, in bytes; 0 is 8 GiB. It is written anew when it
 	// has half of that, at the latest.
 	MaxLog int64
+	// MaxFrame is from how many bytes on a frame of the log takes nothing more; 0 is
+	// 64 MiB. What a message or a change needs may come on top, and the log takes 1 GiB.
+	MaxFrame int
 	// MaxInflight is how many messages of QoS 1 and 2 may be under way to one client.
 	MaxInflight int
 	// MayReceive tells whether a client may get messages of a topic. It is asked at
@@ -63,8 +66,15 @@ const (
 // compactAt is how large the log becomes, at least, before it is written anew.
 const compactAt = 16 << 20
 
-// maxLog is room for several times the largest state that the configuration allows.
-const maxLog = 8 << 30
+// maxLog is room for several times the largest state that the configuration allows,
+// maxFrame far from the most that the log takes.
+const (
+	maxLog   = 8 << 30
+	maxFrame = 64 << 20
+)
+
+// compactRest is the pause after a failure to write the log anew.
+const compactRest = 10 * time.Second
 
 // Registry holds all sessions and retained messages.
 type Registry struct {
@@ -82,6 +92,7 @@ type Registry struct {
 	lazyMu sync.Mutex
 	dirty  map[*Session]struct{} // with acknowledgements to be logged
 
+	rest    time.Time // of the committer: until when the log is not written anew
 	work    work
 	done    chan struct{} // the committer has ended
 	failed  chan struct{} // closed when the disk failed
@@ -97,6 +108,9 @@ func Open(o Options) (*Registry, error) {
 	}
 	if r.opts.MaxLog == 0 {
 		r.opts.MaxLog = maxLog
+	}
+	if r.opts.MaxFrame == 0 {
+		r.opts.MaxFrame = maxFrame
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -331,7 +331,9 @@ func TestIncoming(t *testing.T) {
 	if ids := kept.Incoming(); len(ids) != 1 || ids[0] != 9 {
 		t.Errorf("%v", ids)
 	}
-	s.Complete(9)
+	if err := s.Complete(9); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, func() bool { return len(s.Incoming()) == 0 })
 }
 
