@@ -64,7 +64,8 @@ func defaultBrokerLimits() BrokerLimits {
 const maxSessionExpiry = (1<<32 - 2) * time.Second
 
 // maxState bounds what waits for all sessions and the retained messages together, in
-// bytes: the log of sessions is written anew as a whole, in one piece of at most 1 GiB.
+// bytes: it is in memory, and the log of sessions, which is bounded, has to have room for
+// it several times.
 const maxState = 512 << 20
 
 func (l BrokerLimits) validate(key string, maxPacket int) []Fault {
