@@ -161,6 +161,10 @@ func (a *Adapter) Run(ctx context.Context) error {
 	consumer.Go(func() { a.consume(work) })
 	if a.sparkplug != nil {
 		consumer.Go(func() { a.sparkplug.run(work, a) })
+		if k := a.sparkplug.keeper; k != nil {
+			consumer.Go(func() { k.run(work) })
+			defer k.finish()
+		}
 	}
 
 	a.supervise(ctx)
@@ -179,7 +183,7 @@ func (a *Adapter) recall(ctx context.Context) bool {
 		var err error
 		a.ledger, err = openLedger(ctx, a.notes, ledgerName(a.cfg))
 		if err == nil && a.sparkplug != nil {
-			err = a.sparkplug.recall(ctx)
+			err = a.sparkplug.recall(ctx, a.notes)
 		}
 		if err == nil {
 			return true

@@ -77,6 +77,7 @@ func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
 		for j, end := range ends {
 			d := &batch[start+j]
 			a.condition.flow.stored(d.binding, records[first:end], receipts[first:end])
+			a.sparkplug.stored(d)
 			a.acknowledge(d)
 			first = end
 		}
@@ -92,8 +93,14 @@ func (a *Adapter) fresh(d *delivery) []mes.Record {
 		a.condition.repeated()
 		return nil
 	case !d.identified:
-		d.records[0].Deliveries = a.ledger.note(d)
+		notes := a.ledger.note(d)
+		if len(d.records) > 0 {
+			d.records[0].Deliveries = notes
+		} else {
+			a.sparkplug.owe(notes)
+		}
 	}
+	a.sparkplug.note(d)
 	return d.records
 }
 

@@ -32,4 +32,4 @@ func AllowAnswers(stream []byte, size int) bool {
 }
 
 // SetBirthRetry replaces how long after a failure no birth is kept.
-func SetBirthRetry(a *Adapter, d time.Duration) { a.sparkplug.birthRetry = d }
+func SetBirthRetry(a *Adapter, d time.Duration) { a.sparkplug.keeper.retry = d }

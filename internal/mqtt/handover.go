@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt/sparkplug"
 )
 
 // delivery is a message in hand: ack tells the broker that it is stored, by the session
@@ -27,6 +28,10 @@ type delivery struct {
 	// known means that it was stored before; number is the ledger's.
 	known  bool
 	number int64
+
+	// births and mark are what it says of births of Sparkplug B.
+	births mes.SparkplugChange
+	mark   *sparkplug.Mark
 }
 
 // comesAgain tells whether the broker sends the message again if it was not told that it
@@ -214,6 +219,13 @@ func (h *handover) release(batch []delivery) {
 // waitRoom waits until half of the room is free.
 func (h *handover) waitRoom(ctx context.Context) {
 	h.waitUntil(ctx, func() bool { return h.count <= h.maxCount/2 && h.bytes <= h.maxBytes/2 })
+}
+
+// isEmpty tells whether nothing is in hand.
+func (h *handover) isEmpty() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count == 0
 }
 
 // waitEmpty waits until everything is released, and tells whether it is.

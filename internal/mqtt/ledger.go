@@ -9,6 +9,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt/sparkplug"
 )
 
 // Notes tells what came last by a connection of what has no identity of its own. Each is
@@ -89,6 +90,9 @@ func openLedger(ctx context.Context, notes Notes, connection string) (*ledger, e
 		return nil, err
 	}
 	for _, d := range list {
+		if sparkplug.IsNote(d.Name) {
+			continue
+		}
 		l.next = max(l.next, d.Number+1)
 		if name, ok := strings.CutPrefix(d.Name, retainedPrefix); ok {
 			var topic content

@@ -87,11 +87,14 @@ func repeats(batch []delivery) (places []int, more bool) {
 func (a *Adapter) decode(batch []delivery) {
 	for i := range batch {
 		d := &batch[i]
+		a.sparkplug.arrive(d.session)
 		if a.sparkplug.matches(d.Topic) {
-			d.records = a.sparkplug.read(d.Message)
-		} else {
-			d.records = a.bindings.Decode(a.decoder, d.Message)
+			d.records = a.sparkplug.read(d)
+			// What they are depends on what is known of the node, and may differ the next time.
+			d.identified = !d.comesAgain() && isIdentified(d.records)
+			continue
 		}
+		d.records = a.bindings.Decode(a.decoder, d.Message)
 		d.identified = isIdentified(d.records)
 	}
 }

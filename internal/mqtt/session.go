@@ -96,7 +96,7 @@ func (a *Adapter) runSession(ctx context.Context, again bool) (up bool, err erro
 		return false, err
 	}
 	a.condition.established(again)
-	a.sparkplug.connected(s.kept)
+	a.sparkplug.connected()
 	a.log.Info("MQTT connected", "broker", a.url.Redacted(), "session_kept", s.kept)
 	if again && !s.kept {
 		a.condition.sessionLost()

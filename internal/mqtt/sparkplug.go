@@ -24,10 +24,6 @@ const (
 	rebirthPause = 20 * time.Millisecond
 	// commandTimeout bounds the wait for a publication to be sent.
 	commandTimeout = 5 * time.Second
-	// birthTimeout bounds the wait for a birth to be kept, birthRetry is how long after a
-	// failure none is tried.
-	birthTimeout = 5 * time.Second
-	birthRetry   = 30 * time.Second
 )
 
 // sparkplugHost is what a connection does as a host application of Sparkplug B. Messages
@@ -40,13 +36,18 @@ type sparkplugHost struct {
 	filters    []string
 	host       *sparkplug.Host
 	births     sparkplug.Births
+	keeper     *birthKeeper // nil if births are in memory only
 	log        *slog.Logger
 	now        func() time.Time
 
-	// unkept are changes of births that the store would not take, of the consumer alone.
-	unkept     []mes.SparkplugChange
-	retryAt    time.Time
-	birthRetry time.Duration
+	// marked is the number of the last note of a birth, owed are those that wait for the
+	// next record; of the consumer alone.
+	marked int64
+	owed   []mes.Delivery
+
+	// arriving is held while the session changes by which messages come.
+	arriving sync.Mutex
+	session  *session
 
 	mu sync.Mutex
 	// wanted are the nodes to be asked for their births, and why; asked is when they last
@@ -67,7 +68,7 @@ func newSparkplugHost(cfg config.MQTTConnection, deps Deps) *sparkplugHost {
 	if !s.Enabled {
 		return nil
 	}
-	return &sparkplugHost{
+	h := &sparkplugHost{
 		connection: cfg.Name, hostID: s.HostID, interval: s.RebirthInterval,
 		filters: sparkplug.Filters(s.Groups),
 		host:    sparkplug.NewHost(SparkplugConfig(cfg)),
@@ -75,8 +76,12 @@ func newSparkplugHost(cfg config.MQTTConnection, deps Deps) *sparkplugHost {
 		log:     deps.Log.With("door", mes.DoorMQTT, "connection", cfg.Name),
 		now:     deps.Now,
 		wanted:  map[sparkplug.Node]string{}, asked: map[sparkplug.Node]time.Time{},
-		wake: make(chan struct{}, 1), birthRetry: birthRetry,
+		wake: make(chan struct{}, 1),
 	}
+	if deps.Births != nil {
+		h.keeper = newBirthKeeper(cfg.Name, deps.Births, h.log)
+	}
+	return h
 }
 
 // SparkplugConfig is how a connection names what it hears of.
@@ -88,18 +93,34 @@ func SparkplugConfig(cfg config.MQTTConnection) sparkplug.Config {
 	}
 }
 
-// recall reads the births that were kept.
-func (h *sparkplugHost) recall(ctx context.Context) error {
+// recall reads the births that were kept, and what was noted of them. While the store is
+// away it goes without: nodes are asked for their births when they are needed.
+func (h *sparkplugHost) recall(ctx context.Context, notes Notes) error {
 	if h.births == nil {
 		return nil
 	}
 	births, err := h.births.SparkplugBirths(ctx, h.connection)
+	if errors.Is(err, mes.ErrStoreAway) {
+		h.log.Warn("births of Sparkplug that were kept are not known while the store is away; nodes are asked for them", "error", err, "cause", errors.Unwrap(err))
+		return nil
+	}
+	var marks []mes.Delivery
+	if err == nil && notes != nil {
+		marks, err = notes.ConnectionDeliveries(ctx, h.connection)
+	}
 	if err != nil {
 		return err
 	}
-	if unread := h.host.Load(births); len(unread) > 0 {
+	for _, d := range marks {
+		if sparkplug.IsNote(d.Name) {
+			h.marked = max(h.marked, d.Number)
+		}
+	}
+	unread, dead := h.host.Load(births, marks)
+	if len(unread) > 0 {
 		h.log.Warn("births of Sparkplug that were kept can't be read", "addresses", unread)
 	}
+	h.keeper.change(mes.SparkplugChange{Drop: dead})
 	return nil
 }
 
@@ -127,7 +148,8 @@ func (h *sparkplugHost) matches(name string) bool {
 }
 
 // read makes records of a message whose topic matches.
-func (h *sparkplugHost) read(m Message) []mes.Record {
+func (h *sparkplugHost) read(d *delivery) []mes.Record {
+	m := d.Message
 	topic, ok := h.host.Matches(m.Topic)
 	switch rest, changed := strings.CutPrefix(m.Topic, withoutDot); {
 	case m.Topic == sparkplug.StateTopic(h.hostID), changed && sparkplug.Namespace+"/"+rest == sparkplug.StateTopic(h.hostID):
@@ -140,11 +162,12 @@ func (h *sparkplugHost) read(m Message) []mes.Record {
 	}
 	r := h.host.Receive(sparkplug.Message{
 		Topic: topic, Name: m.Topic, Payload: m.Payload, Retained: m.Retained, ReceivedAt: m.ReceivedAt,
+		Again: d.dup && d.comesAgain(),
 	})
 	if r.Note != "" {
 		h.log.Info("a Sparkplug message changes nothing", "topic", m.Topic, "reason", r.Note)
 	}
-	h.keep(r.Keep)
+	d.births, d.mark = r.Keep, r.Mark
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -169,43 +192,56 @@ func (h *sparkplugHost) ownState(payload []byte) {
 	signal(h.wake)
 }
 
-// keep changes what is known of births after a restart, before the message counts. If the
-// store is away, data go on to be read by what is in memory, and it is tried again later;
-// after a restart nodes are asked for their births anyway.
-func (h *sparkplugHost) keep(change mes.SparkplugChange) {
-	if h.births == nil || change.IsEmpty() && len(h.unkept) == 0 {
+// note adds to the records of a message what is to be noted in their commit: which birth
+// counts, and what of a message without records is owed.
+func (h *sparkplugHost) note(d *delivery) {
+	if h == nil || h.keeper == nil {
 		return
 	}
-	if !change.IsEmpty() {
-		h.unkept = append(h.unkept, change)
+	if d.mark != nil {
+		h.marked = max(h.marked+1, h.now().UnixMicro())
+		h.owed = append(h.owed, d.mark.Note(h.connection, h.marked))
 	}
-	if time.Now().Before(h.retryAt) {
-		h.unkept = h.unkept[max(0, len(h.unkept)-maxUnkept):]
-		return
+	if len(d.records) > 0 && len(h.owed) > 0 {
+		d.records[0].Deliveries = append(d.records[0].Deliveries, h.owed...)
+		h.owed = nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), birthTimeout)
-	defer cancel()
-	for len(h.unkept) > 0 {
-		if err := h.births.ChangeSparkplugBirths(ctx, h.connection, h.unkept[0]); err != nil {
-			h.retryAt = time.Now().Add(h.birthRetry)
-			h.log.Warn("keeping a birth of Sparkplug failed", "error", err, "cause", errors.Unwrap(err))
-			return
-		}
-		h.unkept = h.unkept[1:]
-	}
-	h.unkept = nil
 }
 
-// maxUnkept bounds the changes that wait for the store.
-const maxUnkept = 1000
+// owe keeps the notes of a message without records for the next that has some.
+func (h *sparkplugHost) owe(notes []mes.Delivery) {
+	if h.keeper != nil {
+		h.owed = append(h.owed, notes...)
+	}
+}
 
-// connected takes note of a new session, before anything comes by it but what the broker
-// had kept.
-func (h *sparkplugHost) connected(kept bool) {
+// stored keeps what a message changes of births, once its records are committed.
+func (h *sparkplugHost) stored(d *delivery) {
+	if h != nil && h.keeper != nil {
+		h.keeper.change(d.births)
+	}
+}
+
+// arrive takes note of the session by which messages come from here on. Messages of an
+// earlier one may wait for long, and are read by what was known then.
+func (h *sparkplugHost) arrive(s *session) {
 	if h == nil {
 		return
 	}
-	h.host.Connected(kept)
+	h.arriving.Lock()
+	defer h.arriving.Unlock()
+	if s != h.session {
+		h.session = s
+		h.host.Connected(s.wasKept())
+	}
+}
+
+// connected takes note of a new session: after a grace, nodes that were not born since are
+// asked.
+func (h *sparkplugHost) connected() {
+	if h == nil {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.graceEnds = time.Now().Add(rebirthGrace)
@@ -241,7 +277,10 @@ func (h *sparkplugHost) run(ctx context.Context, a *Adapter) {
 			continue
 		}
 		h.showUp(ctx, s)
-		for _, n := range h.due() {
+		if a.queue.isEmpty() {
+			h.arrive(s) // nothing has come by it yet
+		}
+		for _, n := range h.due(s) {
 			h.command(ctx, s, n)
 			if !sleep(ctx, rebirthPause) {
 				return
@@ -262,11 +301,11 @@ func (h *sparkplugHost) showUp(ctx context.Context, s *session) {
 }
 
 // due are the nodes that may be asked now: none more often than in the interval.
-func (h *sparkplugHost) due() []sparkplug.Node {
+func (h *sparkplugHost) due(s *session) []sparkplug.Node {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.graceEnds.IsZero() && now.After(h.graceEnds) {
+	if !h.graceEnds.IsZero() && now.After(h.graceEnds) && h.hasArrived(s) {
 		h.graceEnds = time.Time{}
 		for _, n := range h.host.Unconfirmed() {
 			h.wanted[n] = "it was not born since the connect"
@@ -279,6 +318,12 @@ func (h *sparkplugHost) due() []sparkplug.Node {
 		}
 	}
 	return list
+}
+
+func (h *sparkplugHost) hasArrived(s *session) bool {
+	h.arriving.Lock()
+	defer h.arriving.Unlock()
+	return h.session == s
 }
 
 // command asks a node for its births. One that does not answer is asked again when it

@@ -90,7 +90,7 @@ func message(seq uint64, birth bool, value uint64) string {
 
 func newSparkplugAdapter(t *testing.T, cfg config.MQTTConnection, ing *mqtttest.Ingester, b *births) *mqtt.Adapter {
 	t.Helper()
-	a, err := mqtt.New(cfg, mqtt.Deps{Ingester: ing, Decoder: mqtttest.Decoder{}, Births: b, Log: slog.New(slog.DiscardHandler)})
+	a, err := mqtt.New(cfg, mqtt.Deps{Ingester: ing, Notes: ing, Decoder: mqtttest.Decoder{}, Births: b, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,9 +152,7 @@ func TestSparkplugHost(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("stored are %q, not %q", got, want)
 	}
-	if got := kept.addresses(); got != "g/n g/n/d" {
-		t.Errorf("kept are the births of %s", got)
-	}
+	mqtttest.Eventually(t, "the births are kept", func() bool { return kept.addresses() == "g/n g/n/d" })
 
 	// The will of a former session comes late.
 	retained := node.Publish("spBv1.0/STATE/host 1", 1, true, `{"online":false,"timestamp":1}`)
@@ -226,18 +224,26 @@ func TestSparkplugAfterRestart(t *testing.T) {
 	hook := newReceiving()
 	addr := startBare(t, hook)
 	kept := noBirths()
-	kept.list["g/n"] = mes.SparkplugBirth{Address: "g/n", Payload: []byte(message(0, true, 5)), ReceivedAt: time.Now()}
 	cfg := sparkplugConnection(addr)
-	primed(t, cfg) // the broker has a session, so deaths have not gone by
 	ing := mqtttest.NewIngester()
-	runUp(t, newSparkplugAdapter(t, cfg, ing, kept))
+	stop := run(t, newSparkplugAdapter(t, cfg, ing, kept))
+	hook.waitFor(t, "the state", func(p packets.Packet) bool { return isState(p, "true") })
 	node := mqtttest.Connect(t, mqtttest.Options("tcp://"+addr, "node"))
+	mqtttest.Publish(t, node, "spBv1.0/g/NBIRTH/n", 0, message(0, true, 5))
+	ing.WaitRecords(t, 2)
+	stop() // the broker has a session, so deaths don't go by
+	hook.waitFor(t, "the farewell", func(p packets.Packet) bool { return isState(p, "false") })
+	runUp(t, newSparkplugAdapter(t, cfg, ing, kept))
 	hook.waitFor(t, "the state", func(p packets.Packet) bool { return isState(p, "true") })
 	mqtttest.Publish(t, node, "spBv1.0/g/NDATA/n", 1, message(77, false, 6))
-	if r := ing.WaitRecords(t, 1)[0]; r.Fault != nil || r.Signals[0].Name != "speed" {
+	if r := ing.WaitRecords(t, 3)[2]; r.Fault != nil || r.Signals[0].Name != "speed" {
 		t.Errorf("data after a restart became %+v", r)
 	}
-	hook.waitFor(t, "a request", func(p packets.Packet) bool { return p.TopicName == "spBv1.0/g/NCMD/n" })
+	for r := hook.wait(t); r.TopicName != "spBv1.0/g/NCMD/n"; r = hook.wait(t) { // a request
+		if strings.Contains(r.TopicName, "/NCMD/") {
+			t.Fatalf("%s is asked", r.TopicName)
+		}
+	}
 }
 
 // TestSparkplugStoreAway: births that can't be kept count in memory, and are kept later.

@@ -3,6 +3,9 @@ package sparkplug
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"plantgate/internal/mes"
 )
 
 // definition is what a birth says of a metric, and later messages leave out.
@@ -16,11 +19,21 @@ type definition struct {
 type birth struct {
 	byName  map[string]definition
 	byAlias map[uint64]definition
+	// at is when it was sent, by the clock of its node; zero if it does not say.
+	at      time.Time
+	content [16]byte
+	// noAliases means that it does not tell what aliases meant when a message was sent.
+	noAliases bool
 }
 
-// define reads the metrics of a birth. It tells what is wrong with them, too.
-func define(metrics []Metric) (birth, []string) {
-	b := birth{byName: make(map[string]definition, len(metrics)), byAlias: make(map[uint64]definition, len(metrics))}
+// define reads the metrics of a birth that came as raw. It tells what is wrong with them,
+// too.
+func define(p *Payload, raw []byte) (birth, []string) {
+	metrics := p.Metrics
+	b := birth{
+		byName: make(map[string]definition, len(metrics)), byAlias: make(map[uint64]definition, len(metrics)),
+		at: p.Timestamp, content: mes.ContentOf(raw),
+	}
 	var problems []string
 	twice := map[uint64]bool{}
 	for i := range metrics {
@@ -62,6 +75,9 @@ func (b *birth) resolve(m *Metric) (definition, error) {
 		born, known = b.byAlias[*m.Alias]
 	}
 	if d.name == "" {
+		if b != nil && b.noAliases {
+			return d, fmt.Errorf("the message was sent again, and was sent before the birth that gives the alias %d now", *m.Alias)
+		}
 		if !known {
 			return d, fmt.Errorf("no birth gives the alias %d", *m.Alias)
 		}

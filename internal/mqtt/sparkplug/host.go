@@ -28,6 +28,10 @@ type Config struct {
 const (
 	// maxNodes bounds the edge nodes that are remembered.
 	maxNodes = 10_000
+	// maxNodeDevices bounds the devices of one edge node that are remembered, maxDevices
+	// those of all.
+	maxNodeDevices = 1000
+	maxDevices     = 100_000
 	// devicesAppear is how long after its own birth a node may take for those of its
 	// devices (5.4.2). A device that was not born again by then is taken for gone.
 	devicesAppear = 30 * time.Second
@@ -40,6 +44,9 @@ type Message struct {
 	Payload    []byte
 	Retained   bool
 	ReceivedAt time.Time
+	// Again means that the broker says that it sent the message before (DUP, with QoS 1
+	// or 2): it may be older than what came since.
+	Again bool
 }
 
 // Result is what a message says.
@@ -50,8 +57,10 @@ type Result struct {
 	Rebirth string
 	// Born means that the node said its birth.
 	Born bool
-	// Keep are the changes of what is known of births.
+	// Keep are the changes of what is known of births, for when the records are stored.
 	Keep mes.SparkplugChange
+	// Mark is to be noted in the commit of the records, see Note; nil is nothing.
+	Mark *Mark
 	// Note says of a message without records why it has none; "" is nothing unusual.
 	Note string
 }
@@ -63,8 +72,10 @@ type Host struct {
 
 	mu    sync.Mutex
 	nodes map[Node]*node
-	// owners are the addresses that machines are of.
-	owners map[string]string
+	// owners are the addresses that machines are of: of the nodes and devices that are
+	// remembered.
+	owners  map[string]string
+	devices int // of all nodes
 }
 
 // node is what is known of an edge node.
@@ -77,11 +88,15 @@ type node struct {
 	devices map[string]*device
 	// confirmed means that the birth came by the connection that is up.
 	confirmed bool
+	// unsure means that it is not known whether it was told of that the node is online.
+	unsure bool
 }
 
 type device struct {
 	birth  *birth // nil between the node's birth and the device's
 	online bool
+	// heard means that a birth or a death was heard of, unsure what it does of a node.
+	heard, unsure bool
 }
 
 // NewHost returns a host that has heard of nothing.
@@ -89,40 +104,29 @@ func NewHost(cfg Config) *Host {
 	return &Host{cfg: cfg, nodes: map[Node]*node{}, owners: map[string]string{}}
 }
 
-// Load takes over births that were kept. It returns those that can't be read, which the
-// nodes will be asked for.
-func (h *Host) Load(births []mes.SparkplugBirth) (unread []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i := range births {
-		levels := strings.SplitN(births[i].Address, "/", 3)
-		p, err := Decode(births[i].Payload)
-		if err != nil || len(levels) < 2 {
-			unread = append(unread, births[i].Address)
-			continue
+// remember makes room for the node and the device of a message that could be read, and
+// takes the machine for them.
+func (h *Host) remember(topic Topic, m *maker) (*node, error) {
+	n, known := h.nodes[topic.Node]
+	if !known {
+		if len(h.nodes) >= maxNodes {
+			return nil, fmt.Errorf("a connection has at most %d edge nodes", maxNodes)
 		}
-		n := h.node(Node{levels[0], levels[1]})
-		b, _ := define(p.Metrics)
-		if len(levels) == 3 {
-			n.devices[levels[2]] = &device{birth: &b, online: true}
-		} else {
-			n.birth, n.bdSeq, n.online = &b, p.bdSeq(), true
-		}
-		if n.bornAt.Before(births[i].ReceivedAt) {
-			n.bornAt = births[i].ReceivedAt
-		}
-	}
-	return unread
-}
-
-// node returns the state of a node, which it makes if need be.
-func (h *Host) node(name Node) *node {
-	n, ok := h.nodes[name]
-	if !ok {
 		n = &node{devices: map[string]*device{}}
-		h.nodes[name] = n
 	}
-	return n
+	if topic.Device != "" && n.devices[topic.Device] == nil {
+		switch {
+		case len(n.devices) >= maxNodeDevices:
+			return nil, fmt.Errorf("an edge node has at most %d devices", maxNodeDevices)
+		case h.devices >= maxDevices:
+			return nil, fmt.Errorf("a connection has at most %d devices", maxDevices)
+		}
+		n.devices[topic.Device] = &device{}
+		h.devices++
+	}
+	h.nodes[topic.Node] = n
+	h.owners[m.key()] = topic.Address()
+	return n, nil
 }
 
 // Connected takes note of a new connection. If the broker had not kept the session,
@@ -182,13 +186,17 @@ func (h *Host) Receive(m Message) Result {
 		// Who subscribes gets it anew each time: it says nothing of now.
 		return Result{Records: []mes.Record{maker.faulty("messages of Sparkplug B are not retained (MQTT 3.1.1, 3.3.1.3), or they say of a node that is gone that it is there")}}
 	}
-	if _, known := h.nodes[m.Topic.Node]; !known && len(h.nodes) >= maxNodes {
-		return Result{Records: []mes.Record{maker.faulty(fmt.Sprintf("a connection has at most %d edge nodes", maxNodes))}}
-	}
-	n := h.node(m.Topic.Node)
 	p, err := Decode(m.Payload)
 	if err != nil {
+		n, known := h.nodes[m.Topic.Node]
+		if !known {
+			n = &node{} // of which nothing is remembered
+		}
 		return h.unreadable(n, &maker, err)
+	}
+	n, err := h.remember(m.Topic, &maker)
+	if err != nil {
+		return Result{Records: []mes.Record{maker.faulty(err.Error())}}
 	}
 	var r Result
 	switch m.Topic.Type {
@@ -213,12 +221,13 @@ func (h *Host) unreadable(n *node, maker *maker, err error) Result {
 	r := Result{Records: []mes.Record{maker.faulty(err.Error())}}
 	switch maker.message.Topic.Type {
 	case NBirth:
-		n.birth = nil
+		n.birth, r.Mark = nil, maker.born()
 		r.Rebirth = "its birth can't be read"
 	case DBirth:
 		if d := n.devices[maker.message.Topic.Device]; d != nil {
 			d.birth = nil
 		}
+		r.Mark = maker.born()
 		r.Rebirth = "a birth of its device can't be read"
 	case NDeath:
 		// A will that nobody can read is a will.
@@ -230,7 +239,11 @@ func (h *Host) unreadable(n *node, maker *maker, err error) Result {
 
 // follow checks the sequence number of a message, and returns why the node has to be
 // asked for its births: a gap means that something was lost (6.4.7).
-func (n *node) follow(p *Payload) (rebirth string) {
+func (n *node) follow(m *maker, p *Payload) (rebirth string) {
+	if m.message.Again {
+		n.seq = nil // it is no part of what comes now
+		return ""
+	}
 	last := n.seq
 	n.seq = p.Seq
 	if last == nil || p.Seq == nil || *p.Seq == *last+1 {
@@ -240,40 +253,39 @@ func (n *node) follow(p *Payload) (rebirth string) {
 }
 
 func (h *Host) nodeBirth(n *node, maker *maker, p *Payload) Result {
-	b, problems := define(p.Metrics)
-	r := Result{Born: true, Keep: mes.SparkplugChange{Put: &mes.SparkplugBirth{
-		Address: maker.message.Topic.Address(), Payload: maker.message.Payload, ReceivedAt: maker.message.ReceivedAt,
-	}}}
-	for name, d := range n.devices {
-		d.birth = nil // until it is born again
-		r.Keep.Drop = append(r.Keep.Drop, address(maker.message.Topic.Node, name))
+	b, problems := define(p, maker.message.Payload)
+	if r, old := maker.repeated(n, &n.birth, p, &b, problems); old {
+		return r
 	}
-	slices.Sort(r.Keep.Drop)
-	if !n.online {
+	r := Result{Born: true, Mark: maker.born(), Keep: mes.SparkplugChange{Put: maker.birth()}}
+	for _, name := range sortedNames(n.devices) {
+		d := n.devices[name]
+		if d.birth != nil || d.online {
+			r.Keep.Drop = append(r.Keep.Drop, address(maker.message.Topic.Node, name))
+		}
+		d.birth = nil // until it is born again
+	}
+	if !n.online || n.unsure {
 		r.Records = append(r.Records, maker.online(true))
 	}
-	n.birth, n.bdSeq, n.seq, n.online, n.confirmed, n.bornAt = &b, p.bdSeq(), p.Seq, true, true, maker.message.ReceivedAt
+	n.birth, n.bdSeq, n.seq, n.online, n.unsure, n.confirmed, n.bornAt = &b, p.bdSeq(), p.Seq, true, false, true, maker.message.ReceivedAt
 	r.Records = append(r.Records, maker.records(p, n.birth, problems)...)
 	return r
 }
 
 func (h *Host) deviceBirth(n *node, maker *maker, p *Payload) Result {
-	r := Result{Rebirth: n.follow(p)}
-	b, problems := define(p.Metrics)
+	b, problems := define(p, maker.message.Payload)
 	d := n.devices[maker.message.Topic.Device]
-	if d == nil {
-		d = &device{}
-		n.devices[maker.message.Topic.Device] = d
+	if r, old := maker.repeated(n, &d.birth, p, &b, problems); old {
+		return r
 	}
-	if !d.online {
+	r := Result{Rebirth: n.follow(maker, p), Mark: maker.born(), Keep: mes.SparkplugChange{Put: maker.birth()}}
+	if !d.online || d.unsure {
 		r.Records = append(r.Records, maker.online(true))
 	}
-	d.birth, d.online = &b, true
+	*d = device{birth: &b, online: true, heard: true}
 	if n.birth == nil {
 		r.Rebirth = "no birth of the edge node is known"
-	}
-	r.Keep.Put = &mes.SparkplugBirth{
-		Address: maker.message.Topic.Address(), Payload: maker.message.Payload, ReceivedAt: maker.message.ReceivedAt,
 	}
 	r.Records = append(r.Records, maker.records(p, d.birth, problems)...)
 	return r
@@ -281,13 +293,14 @@ func (h *Host) deviceBirth(n *node, maker *maker, p *Payload) Result {
 
 // data are NDATA and DDATA. What is known by itself is stored whatever else is missing.
 func (h *Host) data(n *node, maker *maker, p *Payload) Result {
-	r := Result{Rebirth: n.follow(p)}
+	r := Result{Rebirth: n.follow(maker, p)}
 	b, whose := n.birth, "the edge node"
 	if name := maker.message.Topic.Device; name != "" {
-		b, whose = nil, "the device"
-		if d := n.devices[name]; d != nil {
-			b = d.birth
-		}
+		b, whose = n.devices[name].birth, "the device"
+	}
+	if maker.message.Again && b.mayFollow(p) {
+		r.Records = maker.records(p, b.withoutAliases(), nil)
+		return r
 	}
 	r.Records = maker.records(p, b, nil)
 	switch {
@@ -318,16 +331,17 @@ func (h *Host) nodeDeath(n *node, maker *maker, p *Payload) Result {
 func (h *Host) bury(n *node, m *maker, r *Result) []mes.Record {
 	topic := m.message.Topic
 	records := []mes.Record{m.online(false)}
+	r.Mark = m.died()
 	r.Keep.Drop = append(r.Keep.Drop, topic.Node.String())
 	for _, name := range sortedNames(n.devices) {
 		d := n.devices[name]
-		r.Keep.Drop = append(r.Keep.Drop, address(topic.Node, name))
 		if d.online {
+			r.Keep.Drop = append(r.Keep.Drop, address(topic.Node, name))
 			records = append(records, h.ofDevice(m, name).online(false))
 		}
-		d.birth, d.online = nil, false
+		d.birth, d.online, d.unsure = nil, false, false
 	}
-	n.birth, n.bdSeq, n.seq, n.online = nil, nil, nil, false
+	n.birth, n.bdSeq, n.seq, n.online, n.unsure = nil, nil, nil, false, false
 	if n.bornAt.IsZero() {
 		n.bornAt = m.message.ReceivedAt
 	}
@@ -335,16 +349,16 @@ func (h *Host) bury(n *node, m *maker, r *Result) []mes.Record {
 }
 
 func (h *Host) deviceDeath(n *node, maker *maker, p *Payload) Result {
-	r := Result{Rebirth: n.follow(p)}
 	d := n.devices[maker.message.Topic.Device]
-	if d == nil {
-		d = &device{online: true}
-		n.devices[maker.message.Topic.Device] = d
+	if maker.message.Again && d.birth.mayFollow(p) {
+		return Result{Note: "a death of a device from before its birth was sent again"}
 	}
-	if d.online {
+	r := Result{Rebirth: n.follow(maker, p)}
+	if d.online || !d.heard {
 		r.Records = append(r.Records, maker.online(false))
 	}
-	d.birth, d.online = nil, false
+	*d = device{heard: true}
+	r.Mark = maker.died()
 	r.Keep.Drop = []string{maker.message.Topic.Address()}
 	return r
 }

@@ -2,6 +2,7 @@ package sparkplug_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -133,7 +134,12 @@ func TestWhatSpeaksForItself(t *testing.T) {
 func TestRestart(t *testing.T) {
 	n := newNode(t, config)
 	kept := map[string]mes.SparkplugBirth{}
+	notes := map[string]mes.Delivery{}
 	keep := func(r sparkplug.Result) {
+		if r.Mark != nil {
+			note := r.Mark.Note("plant", int64(len(notes)+1))
+			notes[fmt.Sprint(note.Number)] = note
+		}
 		for _, address := range r.Keep.Drop {
 			delete(kept, address)
 		}
@@ -147,8 +153,8 @@ func TestRestart(t *testing.T) {
 			list = append(list, b)
 		}
 		n.host = sparkplug.NewHost(config)
-		if unread := n.host.Load(list); len(unread) > 0 {
-			t.Error(unread)
+		if unread, dead := n.host.Load(list, mes.NewestDeliveries(slices.Collect(maps.Values(notes)))); len(unread)+len(dead) > 0 {
+			t.Error(unread, dead)
 		}
 		n.host.Connected(keptSession)
 	}
@@ -179,7 +185,7 @@ func TestRestart(t *testing.T) {
 	if len(kept) != 0 {
 		t.Errorf("after the death are kept %v", kept)
 	}
-	if unread := n.host.Load([]mes.SparkplugBirth{{Address: "g/n", Payload: []byte{0xFF}}, {Address: "g"}}); len(unread) != 2 {
+	if unread, _ := n.host.Load([]mes.SparkplugBirth{{Address: "g/other", Payload: []byte{0xFF}}, {Address: "g"}}, nil); len(unread) != 2 {
 		t.Error(unread)
 	}
 }

@@ -60,17 +60,14 @@ func (h *Host) maker(m Message) (maker, error) {
 	if err != nil {
 		return made, err
 	}
-	key := made.siteID + "~" + made.machine
-	owner, taken := h.owners[key]
-	if own := m.Topic.Address(); !taken {
-		if len(h.owners) < 100*maxNodes {
-			h.owners[key] = own
-		}
-	} else if owner != own {
+	if owner, taken := h.owners[made.key()]; taken && owner != m.Topic.Address() {
 		return made, fmt.Errorf("the machine %q is %s already: the texts node_machine and device_machine of the connection must tell them apart", made.machine, owner)
 	}
 	return made, nil
 }
+
+// key is the machine's among those of all sites.
+func (m *maker) key() string { return m.siteID + "~" + m.machine }
 
 // ofDevice makes records of another device of the message's node.
 func (h *Host) ofDevice(m *maker, name string) *maker {

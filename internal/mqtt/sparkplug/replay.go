@@ -64,7 +64,7 @@ func (r *Replay) read(src ingest.Source, body []byte) []mes.Record {
 	var b *birth
 	var problems []string
 	if topic.Type == NBirth || topic.Type == DBirth {
-		said, wrong := define(p.Metrics)
+		said, wrong := define(&p, body)
 		b, problems = &said, wrong
 	} else if b, err = r.birth(src.Origin.Connection, topic.Address()); err != nil {
 		return []mes.Record{m.faulty("the births can't be read now")}
@@ -89,7 +89,7 @@ func (r *Replay) birth(connection, address string) (*birth, error) {
 			continue
 		}
 		if p, err := Decode(births[i].Payload); err == nil {
-			b, _ := define(p.Metrics)
+			b, _ := define(&p, births[i].Payload)
 			return &b, nil
 		}
 	}
