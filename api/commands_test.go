@@ -127,7 +127,8 @@ func TestSendCommandAgain(t *testing.T) {
 	f.fill("main", "M001", 1)
 	f.fill("main", "M002", 1)
 	const path, body = "/api/v1/equipment/M001/commands", `{"command":"stop","expires_at":"%s"}`
-	soon := fmt.Sprintf(body, time.Now().Add(300*time.Millisecond).Format(time.RFC3339Nano))
+	expires := time.Now().Add(2 * time.Second)
+	soon := fmt.Sprintf(body, expires.Format(time.RFC3339Nano))
 	key := map[string]string{"Idempotency-Key": "k 1"}
 	first := f.command(path, soon, key).want(http.StatusCreated)
 	// The command has gone on since; the answer stays.
@@ -142,12 +143,12 @@ func TestSendCommandAgain(t *testing.T) {
 	f.command(path, `{"command":"start"}`, key).wantProblem(422)
 	f.command("/api/v1/equipment/M002/commands", soon, key).wantProblem(422)
 	// Another key of the same caller, and the same of another caller, are other requests.
-	f.command(path, soon, map[string]string{"Idempotency-Key": "k 2"}).want(http.StatusCreated)
-	other := f.do(call{method: http.MethodPost, path: path, body: soon, header: key, key: f.key(mes.Scope{}, mes.ScopeFloorWrite)}).want(http.StatusCreated)
+	f.command(path, `{"command":"stop"}`, map[string]string{"Idempotency-Key": "k 2"}).want(http.StatusCreated)
+	other := f.do(call{method: http.MethodPost, path: path, body: `{"command":"stop"}`, header: key, key: f.key(mes.Scope{}, mes.ScopeFloorWrite)}).want(http.StatusCreated)
 	if into[commandObject](other).ID == id.String() {
 		t.Error("the command of one caller answers another's request")
 	}
-	time.Sleep(350 * time.Millisecond) // expired by now: a new request would be refused
+	time.Sleep(time.Until(expires) + 50*time.Millisecond) // expired by now: a new request would be refused
 	f.command(path, soon, nil).wantProblem(422, "/expires_at")
 	if late := f.command(path, soon, key).want(http.StatusCreated); !bytes.Equal(late.body, first.body) {
 		t.Errorf("after the expiry %s", late.body)

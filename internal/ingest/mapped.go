@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"plantgate/internal/ingest/mapping"
@@ -63,6 +64,7 @@ type mapped struct {
 	signals map[header][]mes.Signal
 	count   int
 	faults  []mes.FieldError
+	untold  int // faults beyond those
 }
 
 func (d *JSONDecoder) newMapped(src *Source, raw []byte) *mapped {
@@ -77,8 +79,28 @@ func (d *JSONDecoder) newMapped(src *Source, raw []byte) *mapped {
 	return m
 }
 
+// Of the faults of one message so many are told, in so many bytes each: a message that has
+// thousands must not become a thousand times itself.
+const (
+	maxFaults    = 50
+	maxFaultText = 512
+)
+
 func (m *mapped) fault(pointer, format string, args ...any) {
-	m.faults = append(m.faults, mes.FieldError{Pointer: pointer, Detail: m.where + fmt.Sprintf(format, args...)})
+	if len(m.faults) == maxFaults {
+		m.untold++
+		return
+	}
+	m.faults = append(m.faults, mes.FieldError{
+		Pointer: shortened(pointer), Detail: shortened(m.where + fmt.Sprintf(format, args...)),
+	})
+}
+
+func shortened(text string) string {
+	if len(text) <= maxFaultText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxFaultText], "") + "…"
 }
 
 // touch makes a record of the header, if there is none yet.
@@ -123,6 +145,9 @@ func (m *mapped) records() []mes.Record {
 			}
 		}
 		m.check(r)
+	}
+	if m.untold > 0 {
+		m.faults = append(m.faults, mes.FieldError{Detail: fmt.Sprintf("%d further faults are not told", m.untold)})
 	}
 	if fault := mes.Invalid(m.faults); fault != nil {
 		return m.refuse(fault)

@@ -53,6 +53,9 @@ type table struct {
 	signals []signalColumn
 }
 
+// maxHeader is how long the line that names the columns may be, in bytes.
+const maxHeader = 16 << 10
+
 type memberColumn struct {
 	at    int
 	name  string
@@ -73,13 +76,18 @@ func (t *table) readHeader() *mes.Error {
 			return mes.Errorf(mes.CodeMalformed, "the line that names the columns can't be read: %s", reasonOf(err))
 		}
 		t.header = t.body[:t.reader.InputOffset()]
-		for i, name := range names {
-			t.columns = append(t.columns, strings.TrimSpace(name))
-			for _, other := range t.columns[:i] {
-				if other == t.columns[i] && other != "" {
-					return mes.Errorf(mes.CodeInvalid, "two columns have the name %q", abbreviated(other))
-				}
+		if len(t.header) > maxHeader || len(names) > mes.MaxSignals {
+			return mes.Errorf(mes.CodeTooLarge, "the line that names the columns has at most %d bytes and %d names, since it stands before each line that is kept",
+				maxHeader, mes.MaxSignals)
+		}
+		seen := make(map[string]bool, len(names))
+		for _, name := range names {
+			name = strings.TrimSpace(name)
+			if seen[name] && name != "" {
+				return mes.Errorf(mes.CodeInvalid, "two columns have the name %q", abbreviated(name))
 			}
+			seen[name] = true
+			t.columns = append(t.columns, name)
 		}
 	}
 	if name := t.spec.Missing(t.columns); name != "" {
