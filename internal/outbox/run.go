@@ -11,9 +11,8 @@ import (
 	"plantgate/internal/mes"
 )
 
-// batch is how many messages of a key are read at once, and go before it is another
-// key's turn.
-const batch = 16
+// turn is how many messages of a key go before it is another key's turn.
+const turn = 16
 
 // run is one time that the queue is served.
 type run struct {
@@ -201,22 +200,26 @@ func (r *run) untilNext() time.Duration {
 }
 
 // serveKey delivers messages of a key in their order, and tells whether there may be
-// more.
+// more. Each is read right before it goes: meanwhile it may have been withdrawn, or
+// another may have taken its place.
 func (r *run) serveKey(ctx context.Context, key string) (more bool, err error) {
-	list, err := r.store.NextMessages(r.work, r.target, key, batch)
-	if err != nil {
-		r.log.Warn("the outbox can't be read", slog.Any("error", err))
-		return false, err
-	}
-	for _, m := range list {
+	for range turn {
 		if ctx.Err() != nil {
 			return false, nil
 		}
-		if err := r.serveMessage(m); err != nil {
+		list, err := r.store.NextMessages(r.work, r.target, key, 1)
+		if err != nil {
+			r.log.Warn("the outbox can't be read", slog.Any("error", err))
+			return false, err
+		}
+		if len(list) == 0 {
+			return false, nil
+		}
+		if err := r.serveMessage(list[0]); err != nil {
 			return false, err
 		}
 	}
-	return len(list) == batch, nil
+	return true, nil
 }
 
 func (r *run) serveMessage(m Message) error {
