@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"plantgate/internal/ingest"
 	"plantgate/internal/lease"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
 	"plantgate/internal/store"
 )
 
@@ -33,3 +35,8 @@ func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.I
 // KeepConnectionsBy puts another keeper in the place of the one that says which
 // connections a server has, before it runs.
 func (s *Shared) KeepConnectionsBy(k *lease.Keeper) { s.floor = k }
+
+// Publishing returns a connection that takes along what deliver sends.
+func Publishing(ad *mqtt.Adapter, deliver func(context.Context) error) Adapter {
+	return publishing{ad, deliver}
+}

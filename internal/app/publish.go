@@ -77,10 +77,16 @@ type publishing struct {
 }
 
 // Run implements adapter. What is on its way at the end is waited for while the
-// connection is up.
+// connection is up. Once another server has it this one goes at once: both have the same
+// client id, and would end each other's session.
 func (p publishing) Run(ctx context.Context) error {
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	defer disconnect()
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), mes.ErrLeaseLost) {
+			disconnect()
+		}
+	})()
 	delivered := make(chan error, 1)
 	go func() {
 		delivered <- p.deliver(ctx)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"plantgate/internal/mes"
 )
 
 // Options are the settings of a Keeper. The zero value of a field means its default.
@@ -171,7 +173,8 @@ func (k *Keeper) Owner(name string) string {
 
 // While runs fn as long as this server has a lease, again and again, until ctx ends or
 // fn fails. The context of fn ends with the lease; one that this server gives to another
-// it gives when fn has returned.
+// it gives when fn has returned. If another server has it already, mes.ErrLeaseLost is
+// the cause of the context's end.
 func (k *Keeper) While(ctx context.Context, name string, fn func(context.Context, Lease) error) error {
 	for {
 		held, changed := k.Held()
@@ -196,14 +199,14 @@ func (k *Keeper) during(ctx context.Context, name string, l Lease, fn func(conte
 		return nil
 	}
 	defer k.unuse(name)
-	working, stop := context.WithCancel(ctx)
-	defer stop()
+	working, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	ended := make(chan error, 1)
 	go func() { ended <- fn(working, l) }()
 	for {
 		held, changed := k.Held()
 		if now, ok := held[name]; !ok || now.Epoch != l.Epoch {
-			stop()
+			stop(k.loss(name, l))
 			return <-ended
 		}
 		select {
@@ -212,6 +215,16 @@ func (k *Keeper) during(ctx context.Context, name string, l Lease, fn func(conte
 			return err
 		}
 	}
+}
+
+// loss is mes.ErrLeaseLost, but nil of a lease that this server still has to give back.
+func (k *Keeper) loss(name string, l Lease) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if leaving, ok := k.leaving[name]; ok && leaving.Epoch == l.Epoch {
+		return nil
+	}
+	return mes.ErrLeaseLost
 }
 
 // use notes that a lease is used, if it is still held.
