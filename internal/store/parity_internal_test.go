@@ -194,3 +194,18 @@ func TestParityTestCanFail(t *testing.T) {
 		}
 	}
 }
+
+// TestOutboxIsCountedInANarrowIndex: SQL Server keeps the payloads in the order of
+// outbox_by_key; what is asked every second must not walk them.
+func TestOutboxIsCountedInANarrowIndex(t *testing.T) {
+	t.Parallel()
+	for name, steps := range map[string]fs.FS{"sqlite": migrations.SQLite, "sqlserver": migrations.SQLServer} {
+		text, err := fs.ReadFile(steps, name+"/00006_outbox.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "\nCREATE INDEX outbox_waiting ON outbox (target, order_key, created_at);\n"; !strings.Contains(string(text), want) {
+			t.Errorf("%s lacks %s", name, want)
+		}
+	}
+}

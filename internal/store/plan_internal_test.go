@@ -129,6 +129,8 @@ func TestOtherReadsUseAnIndex(t *testing.T) {
 		nextUnit:        "SEARCH equipment USING COVERING INDEX equipment_by_number (number>?)",
 		forgetDelivery:  "SEARCH delivery USING PRIMARY KEY",
 		lastTimeOfUnit:  "SEARCH equipment USING PRIMARY KEY (site_id=? AND id=?)",
+		waitingKeys:     "SEARCH outbox USING COVERING INDEX",
+		waitingOf:       "SEARCH outbox USING COVERING INDEX outbox_waiting (target=?)",
 		quarantineState: "SEARCH quarantine USING INDEX sqlite_autoindex_quarantine_1 (id=?)",
 	} {
 		args := make([]any, strings.Count(query.sqlite, "?"))

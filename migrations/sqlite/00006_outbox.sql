@@ -40,6 +40,8 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_by_key ON outbox (target, order_key, position);
 CREATE INDEX outbox_by_id ON outbox (id);
+-- For the keys that wait, how many wait and since when, without the messages themselves.
+CREATE INDEX outbox_waiting ON outbox (target, order_key, created_at);
 
 -- Idempotency keys of requests that made something, for as long as they count: the hash
 -- is that of the request, the id that of what it made.
