@@ -63,9 +63,7 @@ func (c MQTTConnection) validate(key string) []Fault {
 	if c.ClientID == "" || len(c.ClientID) > maxClientID || strings.ContainsRune(c.ClientID, 0) {
 		add("client_id", "must have 1 to %d bytes: the broker keeps the session under it", maxClientID)
 	}
-	if strings.ContainsAny(c.SharedGroup, "/+#\x00") {
-		add("shared_group", "must have no '/', '+' or '#' (MQTT 5.0, 4.8.2)")
-	}
+	faults = append(faults, c.validateSharedGroup(key)...)
 	if c.KeepAlive < minKeepAlive || c.KeepAlive > maxKeepAlive {
 		add("keep_alive", "must be from 1s to 65535s")
 	}
