@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"time"
 
-	"plantgate/internal/command"
 	"plantgate/internal/mes"
 	"plantgate/internal/outbox"
 )
@@ -18,8 +17,6 @@ var (
 	insertCommand = portable("INSERT INTO command (" + commandColumns + `)
 		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 		WHERE NOT EXISTS (SELECT 1 FROM command WHERE id = ?)`)
-	replyToCommand = portable(`UPDATE command SET state = ?, acknowledged_at = ?, finished_at = ?, reply_message = ?, reply_data = ?
-		WHERE id = ? AND state = ?`)
 	cancelCommand = portable("UPDATE command SET state = 'cancelled', finished_at = ? WHERE id = ? AND state = 'pending'")
 
 	requestByKey   = portable("SELECT hash, resource_id FROM request WHERE request_key = ? AND created_at >= ?")
@@ -203,53 +200,4 @@ func (s *Store) CancelCommand(ctx context.Context, id mes.ID, at time.Time) erro
 		}
 		return mes.Errorf(mes.CodeConflict, "the command is %s: only a pending one can be cancelled", row.State)
 	})
-}
-
-// ReplyToCommands implements command.Store.
-func (s *Store) ReplyToCommands(ctx context.Context, replies []mes.CommandReply) (outcomes []command.ReplyOutcome, err error) {
-	err = s.update(ctx, synced, func(t *Tx) error {
-		outcomes = make([]command.ReplyOutcome, len(replies))
-		for i := range replies {
-			if outcomes[i], err = t.replyToCommand(ctx, &replies[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return outcomes, err
-}
-
-// replyToCommand reads, decides and writes; a command that changed in between is read
-// again.
-func (t *Tx) replyToCommand(ctx context.Context, r *mes.CommandReply) (command.ReplyOutcome, error) {
-	for {
-		var row commandRow
-		found, err := t.get(ctx, &row, commandByID, uuid(r.CommandID))
-		if err != nil {
-			return "", t.store.db.writeFault(err, "read a command")
-		}
-		if !found {
-			return command.ReplyUnknown, nil
-		}
-		c := row.toDomain(t.store.db)
-		if r.SiteID != "" && r.SiteID != c.SiteID || r.MachineID != "" && r.MachineID != c.MachineID {
-			return command.ReplyForeign, nil
-		}
-		before := c.State
-		if !c.Take(*r) {
-			return command.ReplyLate, nil
-		}
-		// Who has answered has it: nothing is to be sent any more.
-		if err := t.exec(ctx, withdrawMessages, uuid(c.ID)); err != nil {
-			return "", t.store.db.writeFault(err, "withdraw a command")
-		}
-		n, err := t.execCount(ctx, replyToCommand, string(c.State), timestamp{c.AcknowledgedAt}, timestamp{c.FinishedAt},
-			t.store.db.sent(c.ReplyMessage), jsonOrNull(c.ReplyData), uuid(c.ID), string(before))
-		switch {
-		case err != nil:
-			return "", t.store.db.writeFault(err, "note a reply")
-		case n == 1:
-			return command.ReplyTaken, nil
-		}
-	}
 }

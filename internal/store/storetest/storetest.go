@@ -80,6 +80,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"OutboxFenced":           testOutboxFenced,
 		"CommandRequests":        testCommandRequests,
 		"CommandReplies":         testCommandReplies,
+		"CommandReplyBatches":    testCommandReplyBatches,
 		"CommandCancelled":       testCommandCancelled,
 		"CommandLists":           testCommandLists,
 	} {
