@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -31,6 +33,28 @@ type SampleOutcome struct {
 	// Captures are the captured levels of the topic by name.
 	Captures map[string]string
 	Records  []ingest.Previewed
+	// Replies are the records that are replies to commands, by their places.
+	Replies map[int]mes.CommandReply
+	// Sparkplug tells that the message goes to the connection's host application of
+	// Sparkplug B, by no subscription of the list. Records are its faults.
+	Sparkplug bool
+}
+
+// Fault tells why nothing, or not all, of the message would be taken; nil if all would.
+func (o *SampleOutcome) Fault() error {
+	quarantined := 0
+	for i := range o.Records {
+		if _, reply := o.Replies[i]; !reply && o.Records[i].Fault != nil {
+			quarantined++
+		}
+	}
+	switch {
+	case quarantined > 0:
+		return fmt.Errorf("%d of %d records would go to quarantine", quarantined, len(o.Records))
+	case !o.Matched && !o.Sparkplug:
+		return errors.New("no subscription is for the topic")
+	}
+	return nil
 }
 
 // SampleTester tells what would become of a message by the connection of that name, or by
@@ -57,9 +81,9 @@ type sampleRequest struct {
 
 // sampleBody says what would become of a message.
 type sampleBody struct {
-	// Whether a subscription is for the topic. A message without one goes to quarantine; the own broker only passes it on.
+	// Whether a subscription is for the topic, or the host application of Sparkplug B. A message without one goes to quarantine; the own broker only passes it on.
 	Matched bool `json:"matched" validate:"required"`
-	// The subscription; the first that is for the topic.
+	// The subscription; the first that is for the topic. Left out if the message goes to the host application of Sparkplug B.
 	Binding *sampleBinding `json:"binding,omitempty"`
 	// What would be stored or go to quarantine.
 	Records []sampleRecord `json:"records" validate:"required"`
@@ -80,7 +104,12 @@ type sampleBinding struct {
 
 // sampleRecord is one record of a message.
 type sampleRecord struct {
-	Outcome string `json:"outcome" enums:"stored,quarantined" example:"stored" validate:"required"`
+	// reply moves a command on, if there is one of that id; sparkplug goes to the host application of Sparkplug B, which needs the births that came before to read it.
+	Outcome string `json:"outcome" enums:"stored,quarantined,reply,sparkplug" example:"stored" validate:"required"`
+	// What a reply says of which command.
+	Reply *sampleReply `json:"reply,omitempty"`
+	// What the outcome means.
+	Note string `json:"note,omitempty"`
 	// Why it would go to quarantine.
 	Reason *reasonBody `json:"reason,omitempty"`
 	// The id of the record; left out where the time of receipt counts, which makes another each time.
@@ -104,6 +133,13 @@ type sampleRecord struct {
 	Signals    []sampleSignal `json:"signals,omitempty"`
 } //	@name	SampleRecord
 
+// sampleReply is what a machine says of a command.
+type sampleReply struct {
+	CommandID string `json:"command_id" format:"uuid" validate:"required"`
+	Status    string `json:"status" enums:"acknowledged,rejected,completed,failed" example:"completed" validate:"required"`
+	Message   string `json:"message,omitempty" example:"500 made"`
+} //	@name	SampleReply
+
 // sampleSignal is one value of a record.
 type sampleSignal struct {
 	Name  string    `json:"name" example:"temperature" validate:"required"`
@@ -114,7 +150,7 @@ type sampleSignal struct {
 // testMessage tells what would become of an MQTT message.
 //
 //	@Summary		Try an MQTT message
-//	@Description	Tells what would be stored of a message of that topic, and why: which subscription it is for, the captured levels, each record or its faults. Nothing is stored. The checks are those of a message that comes; only whether a record is there already is not looked up. The own broker has the name broker.
+//	@Description	Tells what would be stored of a message of that topic, and why: which subscription it is for, the captured levels, each record or its faults, and of a reply to a command what it says. Nothing is stored. The checks are those of a message that comes; only whether a record is there already, or the command of a reply, is not looked up. The own broker has the name broker.
 //	@Tags			operation
 //	@ID				testMQTTMessage
 //	@Security		ApiKey
@@ -180,14 +216,31 @@ func (r sampleRequest) message(now time.Time) (SampleMessage, error) {
 
 // NewSampleBody is an outcome as it is answered.
 func NewSampleBody(o SampleOutcome) any {
-	b := sampleBody{Matched: o.Matched, Records: make([]sampleRecord, 0, len(o.Records))}
+	b := sampleBody{Matched: o.Matched || o.Sparkplug, Records: make([]sampleRecord, 0, len(o.Records))}
 	if o.Matched {
 		b.Binding = &sampleBinding{Index: o.Index, Topic: o.Topic, Filter: o.Filter, Format: o.Format, Captures: o.Captures}
 	}
 	for i := range o.Records {
+		if reply, ok := o.Replies[i]; ok {
+			b.Records = append(b.Records, newReplyRecord(&o.Records[i], &reply))
+			continue
+		}
 		b.Records = append(b.Records, newSampleRecord(&o.Records[i]))
 	}
+	if o.Sparkplug && len(o.Records) == 0 {
+		b.Records = append(b.Records, sampleRecord{
+			Outcome: "sparkplug", Note: "goes to the host application of Sparkplug B; births are needed to read it",
+		})
+	}
 	return b
+}
+
+func newReplyRecord(r *ingest.Previewed, reply *mes.CommandReply) sampleRecord {
+	return sampleRecord{
+		Outcome: "reply", Note: "moves the command on, if there is one of this id that the machine was given",
+		SiteID: r.SiteID, MachineID: r.MachineID,
+		Reply: &sampleReply{CommandID: reply.CommandID.String(), Status: string(reply.Status), Message: reply.Message},
+	}
 }
 
 func newSampleRecord(r *ingest.Previewed) sampleRecord {

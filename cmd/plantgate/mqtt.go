@@ -12,7 +12,7 @@ import (
 )
 
 type mqttCmd struct {
-	Test mqttTestCmd `cmd:"" help:"Tell what would be stored of an MQTT message, which is read from the standard input; no server is needed."`
+	Test mqttTestCmd `cmd:"" help:"Tell what would be stored of an MQTT message, which is read from the standard input; no server is needed. Fails if no subscription is for it or a part would go to quarantine."`
 }
 
 type mqttTestCmd struct {
@@ -24,7 +24,8 @@ type mqttTestCmd struct {
 	At       time.Time `help:"Time of receipt (RFC 3339); now if left out." placeholder:"TIME"`
 }
 
-// Run reads a message and prints what it would become, as the API answers it.
+// Run reads a message and prints what it would become, as the API answers it. It fails
+// unless all of it would be taken.
 func (c *mqttTestCmd) Run(e *env) error {
 	cfg, _, err := c.load(e)
 	if err != nil {
@@ -44,7 +45,10 @@ func (c *mqttTestCmd) Run(e *env) error {
 	out := json.NewEncoder(e.stdout)
 	out.SetIndent("", "  ")
 	out.SetEscapeHTML(false)
-	return out.Encode(api.NewSampleBody(outcome))
+	if err := out.Encode(api.NewSampleBody(outcome)); err != nil {
+		return err
+	}
+	return outcome.Fault()
 }
 
 func (c *mqttTestCmd) read(e *env) ([]byte, error) {

@@ -6,34 +6,43 @@ import (
 	"log/slog"
 
 	"plantgate/api"
+	"plantgate/internal/command"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
+	"plantgate/internal/mqtt/topic"
 )
 
 // bindings are those of every MQTT connection, and of the own broker, by name.
-type bindings map[string]mqtt.Bindings
+type bindings map[string]bound
+
+// bound is how the messages of a connection are read.
+type bound struct {
+	mqtt.Bindings
+	// sparkplug tells what becomes of a message as one of Sparkplug B.
+	sparkplug func(mqtt.Message) (bool, []mes.Record)
+}
 
 // newBindings reads the subscriptions of the configuration.
 func newBindings(cfg config.MQTT) (bindings, error) {
 	all := bindings{}
-	add := func(name string, subscriptions []config.Subscription) error {
-		b, err := mqtt.NewBindings(name, subscriptions)
+	add := func(c config.MQTTConnection) error {
+		b, err := mqtt.NewBindings(c.Name, c.Subscriptions)
 		if err != nil {
-			return fmt.Errorf("subscriptions of %s: %w", name, err)
+			return fmt.Errorf("subscriptions of %s: %w", c.Name, err)
 		}
-		all[name] = b
+		all[c.Name] = bound{b, mqtt.TrySparkplug(c)}
 		return nil
 	}
 	for _, c := range cfg.Connections {
-		if err := add(c.Name, c.Subscriptions); err != nil {
+		if err := add(c); err != nil {
 			return nil, err
 		}
 	}
 	if cfg.Broker.Enabled {
-		return all, add(broker.Name, cfg.Broker.Subscriptions)
+		return all, add(config.MQTTConnection{Name: broker.Name, Subscriptions: cfg.Broker.Subscriptions})
 	}
 	return all, nil
 }
@@ -52,7 +61,17 @@ func (b bindings) sample(ctx context.Context, name string, m api.SampleMessage, 
 	if !ok {
 		return api.SampleOutcome{}, mes.Errorf(mes.CodeNotFound, "there is no MQTT connection %q", name)
 	}
-	match, records := list.Try(decoder, mqtt.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, ReceivedAt: m.ReceivedAt})
+	if err := topic.CheckName(m.Topic); err != nil {
+		return api.SampleOutcome{}, mes.Invalid([]mes.FieldError{{Pointer: "/topic", Detail: err.Error()}})
+	}
+	message := mqtt.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, ReceivedAt: m.ReceivedAt}
+	if is, faults := list.sparkplug(message); is {
+		outcome := api.SampleOutcome{Sparkplug: true, Index: -1}
+		var err error
+		outcome.Records, err = service.Preview(ctx, faults)
+		return outcome, err
+	}
+	match, records := list.Try(decoder, message)
 	outcome := api.SampleOutcome{
 		Matched: match.Index >= 0, Index: match.Index, Topic: match.Topic, Filter: match.Filter, Format: match.Format, Captures: match.Captures,
 	}
@@ -62,8 +81,27 @@ func (b bindings) sample(ctx context.Context, name string, m api.SampleMessage, 
 		return outcome, nil
 	}
 	var err error
-	outcome.Records, err = service.Preview(ctx, records)
+	if outcome.Records, err = service.Preview(ctx, records); err == nil {
+		outcome.Replies = readReplies(outcome.Records)
+	}
 	return outcome, err
+}
+
+// readReplies reads the replies to commands among records, and returns them by their
+// places. Those that can't be read have their fault.
+func readReplies(records []ingest.Previewed) map[int]mes.CommandReply {
+	replies := map[int]mes.CommandReply{}
+	for i := range records {
+		r := &records[i].Record
+		if !ingest.IsReply(*r) {
+			continue
+		}
+		reply, fault := command.ParseReply(r.Payload)
+		if r.Fault = fault; fault == nil {
+			replies[i] = reply
+		}
+	}
+	return replies
 }
 
 // sample is api.SampleTester.
