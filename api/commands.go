@@ -3,9 +3,12 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
@@ -36,7 +39,9 @@ type commandRequest struct {
 	// What the machine needs for it, as it goes to the machine.
 	Parameters jsontext.Value `json:"parameters,omitzero" swaggertype:"object"`
 	// When it is not to be sent any more.
-	ExpiresAt *time.Time `json:"expires_at,omitempty" example:"2026-11-22T10:25:00Z"`
+	ExpiresAt jsontext.Value `json:"expires_at,omitzero" swaggertype:"string" example:"2026-11-22T10:25:00Z"`
+	// Unknown are members that are none, which are told with the other faults.
+	Unknown map[string]jsontext.Value `json:",embed" swaggerignore:"true"`
 } //	@name	CommandRequest
 
 // commandBody is a command to a machine.
@@ -110,11 +115,14 @@ func (a *API) sendCommand(c echo.Context) error {
 		return err
 	}
 	var request commandRequest
-	body, err := a.decodeWhole(c, &request)
+	body, err := a.jsonBody(c)
 	if err != nil {
 		return err
 	}
-	command, err := request.command(e, exchangeOf(c).keyID())
+	if err := decodeJSON(body, &request); err != nil {
+		return err
+	}
+	command, err := request.command(e, exchangeOf(c).keyID(), a.deps.Clock())
 	if err != nil {
 		return err
 	}
@@ -138,8 +146,14 @@ func (a *API) commanded(c echo.Context) (mes.Equipment, error) {
 	return e, err
 }
 
-func (r commandRequest) command(e mes.Equipment, by string) (mes.Command, error) {
-	command := mes.Command{SiteID: e.SiteID, MachineID: e.ID, Name: r.Command, CreatedBy: by}
+// command fails with every fault of the request. One whose only fault is the command's
+// own passes: a retry of it may be answered.
+func (r commandRequest) command(e mes.Equipment, by string, now time.Time) (mes.Command, error) {
+	command := mes.Command{SiteID: e.SiteID, MachineID: e.ID, Name: r.Command, CreatedBy: by, CreatedAt: now}
+	var faults []mes.FieldError
+	for _, name := range slices.Sorted(maps.Keys(r.Unknown)) {
+		faults = append(faults, mes.FieldError{Pointer: mes.Pointer(name), Detail: detailUnknown})
+	}
 	switch r.Parameters.Kind() {
 	case 0:
 	case '{':
@@ -148,12 +162,21 @@ func (r commandRequest) command(e mes.Equipment, by string) (mes.Command, error)
 		}
 		command.Parameters = r.Parameters
 	default:
-		return command, mes.Invalid([]mes.FieldError{{Pointer: "/parameters", Detail: "must be an object"}})
+		faults = append(faults, mes.FieldError{Pointer: "/parameters", Detail: "must be an object"})
 	}
-	if r.ExpiresAt != nil {
-		command.ExpiresAt = *r.ExpiresAt
+	if kind := r.ExpiresAt.Kind(); kind != 0 && kind != 'n' {
+		if err := json.Unmarshal(r.ExpiresAt, &command.ExpiresAt); err != nil {
+			faults = append(faults, mes.FieldError{Pointer: "/expires_at", Detail: detailTime})
+			command.ExpiresAt = time.Time{}
+		}
 	}
-	return command, nil
+	if len(faults) == 0 {
+		return command, nil
+	}
+	if fault := command.Validate(); fault != nil {
+		faults = append(faults, fault.Fields...)
+	}
+	return command, mes.Invalid(faults)
 }
 
 // requestKey names a request by the caller's key, and tells it from others of that name

@@ -103,8 +103,12 @@ func TestSendCommandRefuses(t *testing.T) {
 		"parameters":      {path, `{"command":"stop","parameters":[1]}`, 422, []string{"/parameters"}},
 		"large":           {path, `{"command":"stop","parameters":{"x":"` + strings.Repeat("x", 256<<10) + `"}}`, 422, []string{"/parameters"}},
 		"unknown member":  {path, `{"command":"stop","params":{}}`, 422, []string{"/params"}},
-		"malformed":       {path, `{"command":"stop"`, 400, nil},
-		"query":           {path + "?x=1", `{"command":"stop"}`, 422, []string{"/x"}},
+		"more at once": {path, `{"command":"x y","foo":1,"parameters":2,"expires_at":"2020-01-01T00:00:00","a/b":null}`, 422,
+			[]string{"/a~1b", "/command", "/expires_at", "/foo", "/parameters"}},
+		"no offset":      {path, `{"command":"stop","expires_at":"2036-01-01T00:00:00"}`, 422, []string{"/expires_at"}},
+		"time of a type": {path, `{"command":"stop","expires_at":1}`, 422, []string{"/expires_at"}},
+		"malformed":      {path, `{"command":"stop"`, 400, nil},
+		"query":          {path + "?x=1", `{"command":"stop"}`, 422, []string{"/x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := *f
@@ -119,6 +123,23 @@ func TestSendCommandRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.command("/api/v1/equipment/pune~pune/commands", `{"command":"stop"}`, nil).wantProblem(422, "/id")
+}
+
+// TestExpiryIsRFC3339: the answer says how a time is written.
+func TestExpiryIsRFC3339(t *testing.T) {
+	t.Parallel()
+	f := setup(t, withRoutes)
+	f.fill("main", "M001", 1)
+	r := f.do(call{method: http.MethodPost, path: "/api/v1/equipment/M001/commands", body: `{"command":"stop","expires_at":"2036-01-01T00:00:00"}`, invalid: true})
+	if r.wantProblem(422, "/expires_at"); !strings.Contains(string(r.body), "RFC 3339 with an offset") {
+		t.Errorf("answer %s", r.body)
+	}
+	body := `{"topic":"a","payload":"x","received_at":"2036-01-01 00:00"}`
+	r = f.do(call{method: http.MethodPost, path: "/api/v1/adapters/mqtt/broker/test", body: body, invalid: true})
+	if r.wantProblem(422, "/received_at"); !strings.Contains(string(r.body), "RFC 3339 with an offset") {
+		t.Errorf("answer %s", r.body)
+	}
+	f.do(call{method: http.MethodPost, path: "/api/v1/equipment/M001/commands", body: `{"command":"stop","expires_at":null}`, invalid: true}).want(http.StatusCreated)
 }
 
 func TestSendCommandAgain(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,12 +20,15 @@ import (
 // names in another case, invalid UTF-8, a second value after the first, and a
 // missing body.
 func (a *API) decode(c echo.Context, v any) error {
-	_, err := a.decodeWhole(c, v)
-	return err
+	body, err := a.jsonBody(c)
+	if err != nil {
+		return err
+	}
+	return decodeStrict(body, v)
 }
 
-// decodeWhole is decode for those who need the bytes of the body too.
-func (a *API) decodeWhole(c echo.Context, v any) ([]byte, error) {
+// jsonBody is the body of an ordinary resource.
+func (a *API) jsonBody(c echo.Context) ([]byte, error) {
 	name, err := mediaType(c.Request())
 	if err != nil {
 		return nil, err
@@ -31,11 +36,7 @@ func (a *API) decodeWhole(c echo.Context, v any) ([]byte, error) {
 	if !isJSON(name) {
 		return nil, mes.Errorf(mes.CodeUnsupported, "the Content-Type must be application/json")
 	}
-	body, err := a.readBody(c)
-	if err != nil {
-		return nil, err
-	}
-	return body, decodeStrict(body, v)
+	return a.readBody(c)
 }
 
 // decodeOptional is decode for bodies that may be missing.
@@ -47,10 +48,14 @@ func (a *API) decodeOptional(c echo.Context, v any) error {
 }
 
 func decodeStrict(body []byte, v any) error {
+	return decodeJSON(body, v, json.RejectUnknownMembers(true))
+}
+
+func decodeJSON(body []byte, v any, options ...json.Options) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return mes.Errorf(mes.CodeMalformed, "the body is empty")
 	}
-	err := json.Unmarshal(body, v, json.RejectUnknownMembers(true))
+	err := json.Unmarshal(body, v, options...)
 	if err == nil {
 		return nil
 	}
@@ -72,10 +77,19 @@ func isSyntactic(err error) bool {
 	return errors.As(err, &syntactic)
 }
 
+// What is wrong with a member that is none, and with a time.
+const (
+	detailUnknown = "is not a member of this resource"
+	detailTime    = "must be RFC 3339 with an offset, such as 2026-11-22T10:25:00Z or 2026-11-22T15:55:00+05:30"
+)
+
 // semanticDetail says what was expected, without the names of Go types.
 func semanticDetail(err *json.SemanticError) string {
 	if errors.Is(err, json.ErrUnknownName) {
-		return "is not a member of this resource"
+		return detailUnknown
+	}
+	if err.GoType == reflect.TypeFor[time.Time]() {
+		return detailTime
 	}
 	var fault *mes.Error
 	if errors.As(err, &fault) {

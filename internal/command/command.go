@@ -23,6 +23,9 @@ const (
 	ReplyUnknown ReplyOutcome = "unknown"
 	// ReplyForeign: the command was given to another machine than the one that replies.
 	ReplyForeign ReplyOutcome = "foreign"
+	// ReplyOtherSite: it was given to the machine of that id, of another site than the one
+	// that replies.
+	ReplyOtherSite ReplyOutcome = "other site"
 )
 
 // Store keeps commands.

@@ -96,6 +96,9 @@ func (r replies) take(ctx context.Context, batch []mes.Record) (map[int]mes.Rece
 			taken[i] = mes.Receipt{Status: mes.ReceiptDuplicate, ID: id}
 		case ReplyForeign:
 			batch[i].Fault = mes.Errorf(mes.CodeConflict, "the command %s was given to another machine than the topic names", id)
+		case ReplyOtherSite:
+			batch[i].Fault = mes.Errorf(mes.CodeConflict,
+				"the command %s was given to this machine of another site: the topic or the subscription says the site %q", id, list[k].SiteID)
 		default:
 			batch[i].Fault = mes.Errorf(mes.CodeNotFound, "there is no command %s", id)
 		}

@@ -148,6 +148,8 @@ func TestRepliesAmongData(t *testing.T) {
 		command.ReplyLate:    {"created", "duplicate", "quarantined", "created"},
 		command.ReplyUnknown: {"created", "quarantined", "quarantined", "created"},
 		command.ReplyForeign: {"created", "quarantined", "quarantined", "created"},
+
+		command.ReplyOtherSite: {"created", "quarantined", "quarantined", "created"},
 	} {
 		store, to := &fakeStore{outcome: outcome}, &next{}
 		receipts, err := command.New(store, nil, nil).Replies(to).Ingest(t.Context(), mixed(t))
@@ -167,6 +169,9 @@ func TestRepliesAmongData(t *testing.T) {
 		for _, r := range to.got {
 			if ingest.IsReply(r) {
 				t.Errorf("%s: a reply was passed on as it came", outcome)
+			}
+			if outcome == command.ReplyOtherSite && r.Fault != nil && r.Fault.Code == mes.CodeConflict && !strings.Contains(r.Fault.Message, "another site") {
+				t.Errorf("the fault does not name the site: %s", r.Fault.Message)
 			}
 		}
 	}

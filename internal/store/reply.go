@@ -70,8 +70,10 @@ func (t *Tx) replyToCommands(ctx context.Context, replies []mes.CommandReply) ([
 		switch {
 		case c == nil:
 			outcomes[i] = command.ReplyUnknown
-		case r.SiteID != "" && r.SiteID != c.SiteID || r.MachineID != "" && r.MachineID != c.MachineID:
+		case r.MachineID != "" && r.MachineID != c.MachineID:
 			outcomes[i] = command.ReplyForeign
+		case r.SiteID != "" && r.SiteID != c.SiteID:
+			outcomes[i] = command.ReplyOtherSite
 		case !c.Take(*r):
 			outcomes[i] = command.ReplyLate
 		default:

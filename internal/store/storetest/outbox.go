@@ -276,8 +276,10 @@ func testCommandReplies(t *testing.T, all Store) {
 
 	r := mes.CommandReply{CommandID: c.ID, Status: mes.CommandFailed, MachineID: "a", ReceivedAt: day}
 	unknown := mes.CommandReply{CommandID: mes.NewID(), Status: mes.CommandFailed, ReceivedAt: day}
-	got, err := s.ReplyToCommands(t.Context(), []mes.CommandReply{unknown, r})
-	if err != nil || !cmp.Equal(got, []command.ReplyOutcome{command.ReplyUnknown, command.ReplyForeign}) {
+	elsewhere := mes.CommandReply{CommandID: c.ID, Status: mes.CommandFailed, SiteID: "line-2", MachineID: "A", ReceivedAt: day}
+	stranger := mes.CommandReply{CommandID: c.ID, Status: mes.CommandFailed, SiteID: "line-2", MachineID: "B", ReceivedAt: day}
+	got, err := s.ReplyToCommands(t.Context(), []mes.CommandReply{unknown, r, elsewhere, stranger})
+	if err != nil || !cmp.Equal(got, []command.ReplyOutcome{command.ReplyUnknown, command.ReplyForeign, command.ReplyOtherSite, command.ReplyForeign}) {
 		t.Errorf("an unknown and a foreign reply: %v, %v", got, err)
 	}
 	wantCommand(t, s, c)
