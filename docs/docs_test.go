@@ -124,12 +124,24 @@ func (d demo) do(t *testing.T, method, url string, header http.Header, body stri
 	return resp.StatusCode, answer
 }
 
-// TestREADME runs the console blocks in one shell, command by command, and holds
-// what they print to what the README shows: the same text, or JSON of the same
+// TestREADME runs the console blocks of the README and of commands.md in one shell, command by command, and holds
+// what they print to what the page shows: the same text, or JSON of the same
 // members and types.
 func TestREADME(t *testing.T) {
 	d := startDemo(t)
-	text, err := os.ReadFile("../README.md")
+	if ran := d.run(t, "../README.md"); ran < 4 {
+		t.Errorf("only %d commands were found in the README", ran)
+	}
+	if ran := d.run(t, "commands.md"); ran < 5 {
+		t.Errorf("only %d commands were found in commands.md", ran)
+	}
+}
+
+// run runs the console blocks of a page, and returns how many commands there were. Those
+// that only set variables run again before each that follows.
+func (d demo) run(t *testing.T, page string) int {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,20 +150,18 @@ func TestREADME(t *testing.T) {
 	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		for _, step := range strings.Split("\n"+block[1], "\n$ ")[1:] {
 			command, want, _ := strings.Cut(step, "\n")
-			if strings.HasPrefix(command, "KEY=") {
+			if strings.HasPrefix(command, "KEY=") || strings.HasPrefix(command, "ID=") {
 				setup = append(setup, command)
 				continue
 			}
 			got := d.shell(t, strings.Join(append(setup, command), "\n"))
 			ran++
 			if !alike(strings.TrimSpace(want), strings.TrimSpace(got)) {
-				t.Errorf("$ %s\nprinted\n%s\nthe README shows\n%s", command, got, want)
+				t.Errorf("$ %s\nprinted\n%s\n%s shows\n%s", command, got, page, want)
 			}
 		}
 	}
-	if ran < 4 {
-		t.Errorf("only %d commands were found in the README", ran)
-	}
+	return ran
 }
 
 func (d demo) shell(t *testing.T, script string) string {
@@ -204,6 +214,7 @@ func sameShape(w, g any) bool {
 
 // volatile are the members that differ from one moment to the next.
 var volatile = map[string]bool{
+	"id": true, "created_at": true, "sent_at": true, "acknowledged_at": true, "finished_at": true,
 	"received_at": true, "server_timestamp": true, "timestamp": true, "value": true, "record_id": true, "signals": true, "next_cursor": true,
 }
 

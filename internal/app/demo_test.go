@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -51,6 +52,10 @@ func TestDemo(t *testing.T) {
 	}
 	if items := apptest.Get[apptest.Page[apptest.Quarantined]](client, "/api/v1/quarantine").Items; len(items) != 0 {
 		t.Errorf("the demo sends what is not accepted: %+v", items)
+	}
+	made := apptest.Decode[commandOf](client.Do(http.MethodPost, "/api/v1/equipment/"+demo.Answering+"/commands", `{"command":"stop"}`).Want(http.StatusCreated))
+	if c := awaitState(t, client, made.ID, "completed"); c.AcknowledgedAt == nil || c.Reply == nil || c.Reply.Message != "stop is done" {
+		t.Errorf("a machine answered %+v", c)
 	}
 	again, err := demo.OpenSecrets(folder)
 	if err != nil || again != secrets {

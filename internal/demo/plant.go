@@ -45,7 +45,7 @@ func (p *Plant) Run(ctx context.Context) error {
 	for i, name := range []string{"M3", "M4"} {
 		m := machines.Press(name, uint64(30+i))
 		m.Step(shift(i + 2))
-		all.Go(func() { p.publish(ctx, m) })
+		all.Go(func() { p.publish(ctx, m, name == Answering) })
 	}
 	all.Wait()
 	client.CloseIdleConnections()
@@ -135,11 +135,15 @@ func (p *Plant) send(ctx context.Context, client *http.Client, body []byte) erro
 }
 
 // publish sends an envelope for each good part and each check, and the machine's
-// signals as a flat record, with QoS 1.
-func (p *Plant) publish(ctx context.Context, m *machines.Machine) {
+// signals as a flat record, with QoS 1. It answers commands too, if it is told to.
+func (p *Plant) publish(ctx context.Context, m *machines.Machine, answers bool) {
 	options := paho.NewClientOptions().AddBroker(p.BrokerURL).SetClientID("demo-" + m.ID()).
 		SetUsername(MQTTUser).SetPassword(p.Secrets.MQTTPassword).
 		SetConnectRetry(true).SetConnectRetryInterval(time.Second).SetMaxReconnectInterval(2 * time.Second)
+	orders := newOrders(p, m.ID())
+	if answers {
+		options.SetOnConnectHandler(orders.subscribe)
+	}
 	client := paho.NewClient(options)
 	client.Connect()
 	defer client.Disconnect(250)
@@ -157,6 +161,7 @@ func (p *Plant) publish(ctx context.Context, m *machines.Machine) {
 				record[snake(r.Name)] = r.Value
 			}
 		}
+		orders.finish(client)
 		p.publishJSON(client, strings.NewReplacer("{line}", "line-2", "{machine}", m.ID()).Replace(DataTopic), record)
 	})
 }
