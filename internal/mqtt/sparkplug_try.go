@@ -21,6 +21,6 @@ func TrySparkplug(cfg config.MQTTConnection) func(Message) (bool, []mes.Record) 
 		if strings.HasPrefix(m.Topic, sparkplug.Namespace+"/") {
 			return true, nil
 		}
-		return true, h.read(m) // with the dot turned into a slash
+		return true, h.read(&delivery{Message: m}) // with the dot turned into a slash
 	}
 }
