@@ -160,6 +160,9 @@ func TestNothingReadsAWholeTable(t *testing.T) {
 	}
 }
 
+// covering are indexes that only keep a query from the rows themselves: others test that.
+var covering = map[string]bool{"outbox_waiting": true}
+
 // TestEveryIndexIsNeeded leaves out one index after the other: a plan gets worse with
 // each, so that the test above can fail, and no index is there for nothing.
 func TestEveryIndexIsNeeded(t *testing.T) {
@@ -186,6 +189,9 @@ func TestEveryIndexIsNeeded(t *testing.T) {
 	}
 	before := fullReads(s, db)
 	for _, index := range indexes {
+		if covering[index.Name] {
+			continue
+		}
 		change("DROP INDEX " + index.Name)
 		if after := fullReads(s, db); len(after) == len(before) {
 			t.Errorf("nothing reads a whole table without %s", index.Name)
