@@ -114,9 +114,7 @@ func TestARestartGoesOn(t *testing.T) {
 	}
 	k, end = run(db, opts)
 	has(k, map[string]int64{"y": 4})
-	if k.Owner("x") != "b" || k.Owner("y") != "a" {
-		t.Errorf("x is %q's and y %q's", k.Owner("x"), k.Owner("y"))
-	}
+	eventually(t, "it knows whose they are", func() bool { return k.Owner("x") == "b" && k.Owner("y") == "a" })
 	end()
 }
 
