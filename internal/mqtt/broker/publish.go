@@ -107,7 +107,8 @@ func (b *Broker) store(topic string, payload []byte) error {
 // OnWill publishes the will of a client that is gone as everything else is published.
 // What it returns is all that the library does about it: nothing.
 func (h *hook) OnWill(cl *mochi.Client, will mochi.Will) (mochi.Will, error) {
-	delay := cl.Properties.Will.WillDelayInterval
+	// A will does not outlive its session (MQTT 5.0, 3.1.3.2.2).
+	delay := min(cl.Properties.Will.WillDelayInterval, h.expiry(cl))
 	cl.Properties.Will.WillDelayInterval = 0
 	rights := h.b.users.rightsOf(string(cl.Properties.Username))
 	if !rights.mayPublish(will.TopicName, string(cl.Properties.Username), cl.ID) {

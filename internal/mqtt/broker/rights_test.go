@@ -156,6 +156,27 @@ func TestDeniedWill(t *testing.T) {
 	}
 }
 
+// TestWillDoesNotOutliveItsSession: a will that asks for a delay beyond the end of its
+// session is sent when that ends, here at once.
+func TestWillDoesNotOutliveItsSession(t *testing.T) {
+	t.Parallel()
+	ing := mqtttest.NewIngester()
+	cfg := limitedConfig()
+	cfg.Subscriptions = []config.Subscription{{Topic: "own/#", Format: config.FormatAuto}}
+	b := start(t, cfg, ing, slog.New(slog.DiscardHandler))
+	delayed := []byte{5, 0x18, 0xee, 0x6b, 0x28, 0x00} // 4,000,000,000 s
+	raw := dialRaw(t, b, edgePacket(5, 0xce, "w", append(delayed, text("own/edge/state")...), text("gone")))
+	if answer := raw.expect(t, 0x20); answer[3] != 0 {
+		t.Fatalf("answered % x", answer)
+	}
+	if err := raw.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ing.WaitRecords(t, 1); string(got[0].Payload) != "gone" {
+		t.Errorf("stored %q", got[0].Payload)
+	}
+}
+
 // TestRightsOfKeptSessions: what a session was granted before does not outlive the right,
 // nor does another user get at it by its client id.
 func TestRightsOfKeptSessions(t *testing.T) {

@@ -173,6 +173,8 @@ func TestBoundsOfValues(t *testing.T) {
 		"odd":             {metric{kind: sparkplug.Int32Array, field: 16, text: make([]byte, 5)}, "5 bytes are no elements of 4"},
 		"cells":           {metric{kind: sparkplug.DataSet, field: 17, text: set(1, "a", 100_001)}, "at most 100000 values"},
 		"column":          {metric{kind: sparkplug.DataSet, field: 17, text: set(1, strings.Repeat("a", 257), 1)}, "at most 256 bytes"},
+		"table":           {metric{kind: sparkplug.DataSet, field: 17, text: set(1, strings.Repeat("a", 256), 1100)}, "at most 262144 bytes"},
+		"long texts":      {metric{kind: sparkplug.StringArray, field: 16, text: bytes.Repeat(append(bytes.Repeat([]byte("x"), 1<<10), 0), 300)}, "at most 262144 bytes"},
 		"columns":         {metric{kind: sparkplug.DataSet, field: 17, text: set(2, "a", 1)}, `two columns "a"`},
 		"nested":          {metric{kind: sparkplug.Template, field: 18, text: protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), nested)}, "nested deeper than 8"},
 		"template's type": {metric{kind: sparkplug.Template, value: 1}, "stands in long_value"},

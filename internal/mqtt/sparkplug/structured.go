@@ -65,7 +65,9 @@ func dataSet(b []byte) (mes.Value, error) {
 		if i > 0 {
 			j = append(j, ',')
 		}
-		j = appendRow(j, columns, order, values)
+		if j = appendRow(j, columns, order, values); len(j) > maxText {
+			return mes.Value{}, errValue
+		}
 	}
 	return mes.Array(string(append(j, ']'))), nil
 }

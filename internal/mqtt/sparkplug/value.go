@@ -128,18 +128,23 @@ func array(t DataType, b []byte) (mes.Value, error) {
 	if err != nil {
 		return mes.Value{}, fmt.Errorf("a value of type %s: %w", t, err)
 	}
-	return arrayOf(elements), nil
+	return arrayOf(elements)
 }
 
-func arrayOf(elements []mes.Value) mes.Value {
+// errValue is of a value that becomes longer than a text may be.
+var errValue = fmt.Errorf("a value has at most %d bytes", maxText)
+
+func arrayOf(elements []mes.Value) (mes.Value, error) {
 	j := []byte{'['}
 	for i, e := range elements {
 		if i > 0 {
 			j = append(j, ',')
 		}
-		j = e.AppendJSON(j)
+		if j = e.AppendJSON(j); len(j) > maxText {
+			return mes.Value{}, errValue
+		}
 	}
-	return mes.Array(string(append(j, ']')))
+	return mes.Array(string(append(j, ']'))), nil
 }
 
 var errElements = fmt.Errorf("an array has at most %d elements", maxElements)
