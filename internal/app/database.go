@@ -30,7 +30,8 @@ type database interface {
 	Intake() ingest.Store
 	// keys are API keys.
 	keys() auth.Store
-	mqtt.Notes
+	// notes tells what came last by connections to brokers.
+	notes() mqtt.Notes
 	sparkplug.Births
 	// backlog tells what waits for the database while it is away; nil where nothing can
 	// wait.
@@ -129,7 +130,9 @@ func (s *Storage) keys() auth.Store                { return s.Store }
 func (s *Storage) kind() string                    { return "sqlite" }
 func (s *Storage) collector() prometheus.Collector { return &storageCollector{s} }
 
-// ConnectionDeliveries implements mqtt.Notes.
+func (s *Storage) notes() mqtt.Notes { return s.Journal }
+
+// ConnectionDeliveries are the notes of what came by a connection.
 func (s *Storage) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
 	return s.Journal.ConnectionDeliveries(ctx, connection)
 }
@@ -157,12 +160,12 @@ func (s *Shared) Intake() ingest.Store {
 	return s
 }
 
-// ConnectionDeliveries implements mqtt.Notes.
-func (s *Shared) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
+// notes are those of the database, and of its log while it is away.
+func (s *Shared) notes() mqtt.Notes {
 	if s.spool != nil {
-		return s.spool.ConnectionDeliveries(ctx, connection)
+		return s.spool
 	}
-	return s.Store.ConnectionDeliveries(ctx, connection)
+	return s.Store
 }
 
 func (s *Shared) keys() auth.Store {

@@ -40,3 +40,6 @@ func (s *Shared) KeepConnectionsBy(k *lease.Keeper) { s.floor = k }
 func Publishing(ad *mqtt.Adapter, deliver func(context.Context) error) Adapter {
 	return publishing{ad, deliver}
 }
+
+// Notes are what connections ask for what came last.
+func (s *Shared) Notes() mqtt.Notes { return s.notes() }
