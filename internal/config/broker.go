@@ -10,6 +10,43 @@ import (
 	"plantgate/internal/passwords"
 )
 
+// Broker is the own MQTT broker.
+type Broker struct {
+	Enabled bool         `koanf:"enabled"`
+	Listen  string       `koanf:"listen"`
+	TLS     BrokerTLS    `koanf:"tls"`
+	Users   []BrokerUser `koanf:"users"`
+	// AllowAnonymous is refused on addresses other than loopback.
+	AllowAnonymous bool           `koanf:"allow_anonymous"`
+	MaxPacket      int            `koanf:"max_packet"`
+	MaxClients     int            `koanf:"max_clients"`
+	Subscriptions  []Subscription `koanf:"subscriptions"`
+	Publish        []Publish      `koanf:"publish"`
+	// AllowPlaintext consents to passwords without TLS on addresses other than loopback.
+	AllowPlaintext bool              `koanf:"allow_plaintext"`
+	Persistence    BrokerPersistence `koanf:"persistence"`
+	Limits         BrokerLimits      `koanf:"limits"`
+}
+
+// BrokerTLS makes the own broker listen with TLS; empty files are plaintext.
+type BrokerTLS struct {
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+}
+
+// BrokerUser may connect to the own broker.
+type BrokerUser struct {
+	Username     string `koanf:"username"`
+	Password     string `koanf:"password"`
+	PasswordFile string `koanf:"password_file"`
+	// PasswordHash is one of Argon2id or bcrypt; PasswordFile may hold one too.
+	PasswordHash string `koanf:"password_hash"`
+	// Publish and Subscribe are the topic filters that the user may use. Without either
+	// it may use everything but the broker's own topics; with one, nothing of the other.
+	Publish   []string `koanf:"publish"`
+	Subscribe []string `koanf:"subscribe"`
+}
+
 // BrokerPersistence says where the own broker keeps sessions and retained messages.
 type BrokerPersistence struct {
 	// Enabled is off for a broker whose sessions end with the program.

@@ -16,6 +16,58 @@ import (
 	"plantgate/internal/mes"
 )
 
+// OPCUA holds the connections to OPC UA servers.
+type OPCUA struct {
+	Connections []OPCUAConnection `koanf:"connections"`
+}
+
+// OPCUAConnection is a supervised subscription to one server.
+type OPCUAConnection struct {
+	Name     string `koanf:"name"`
+	Endpoint string `koanf:"endpoint"`
+	// Required makes the server unready while the connection is down.
+	Required bool `koanf:"required"`
+	// SecurityPolicy is None, Basic256Sha256, Aes128_Sha256_RsaOaep or
+	// Aes256_Sha256_RsaPss; SecurityMode None, Sign or SignAndEncrypt.
+	SecurityPolicy string `koanf:"security_policy"`
+	SecurityMode   string `koanf:"security_mode"`
+	Username       string `koanf:"username"`
+	Password       string `koanf:"password"`
+	PasswordFile   string `koanf:"password_file"`
+	// CertFile and KeyFile are the client's own application certificate (PEM).
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+	// ServerThumbprint is the SHA-256 of the server's certificate (hex), or
+	// ServerCAFile the CA that signed it; one is required with security, or with
+	// a password.
+	ServerThumbprint   string         `koanf:"server_thumbprint"`
+	ServerCAFile       string         `koanf:"server_ca_file"`
+	PublishingInterval time.Duration  `koanf:"publishing_interval"`
+	SamplingInterval   time.Duration  `koanf:"sampling_interval"`
+	QueueSize          uint32         `koanf:"queue_size"`
+	Watchdog           time.Duration  `koanf:"watchdog"`
+	SiteID             string         `koanf:"site_id"`
+	Machines           []OPCUAMachine `koanf:"machines"`
+}
+
+// OPCUAMachine is a work unit whose values a server offers.
+type OPCUAMachine struct {
+	SiteID    string      `koanf:"site_id"`
+	MachineID string      `koanf:"machine_id"`
+	Nodes     []OPCUANode `koanf:"nodes"`
+}
+
+// OPCUANode is one node and the signal it becomes.
+type OPCUANode struct {
+	// Signal is the name; by default the last part of the node id.
+	Signal string `koanf:"signal"`
+	NodeID string `koanf:"node_id"`
+	Unit   string `koanf:"unit"`
+	// Map turns values into statuses (e.g. "1": Running): the node is then the
+	// machine's state.
+	Map map[string]string `koanf:"map"`
+}
+
 // The security policies (OPC 10000-7) that connections may use.
 const (
 	PolicyNone                = "None"

@@ -11,6 +11,25 @@ import (
 	"plantgate/internal/mqtt/topic"
 )
 
+// Sparkplug makes a connection a host application of Sparkplug B.
+type Sparkplug struct {
+	Enabled bool `koanf:"enabled"`
+	// HostID is the id by which edge nodes know the host: they wait for it if it is their
+	// primary one.
+	HostID string `koanf:"host_id"`
+	// Groups are those to listen to; none is every.
+	Groups []string `koanf:"groups"`
+	// SiteID is the site of groups that Sites, a map of groups to sites, does not name.
+	SiteID string            `koanf:"site_id"`
+	Sites  map[string]string `koanf:"sites"`
+	// NodeMachine and DeviceMachine are the ids of machines, with {group}, {node} and
+	// {device}.
+	NodeMachine   string `koanf:"node_machine"`
+	DeviceMachine string `koanf:"device_machine"`
+	// RebirthInterval is the least time between two requests to a node for its births.
+	RebirthInterval time.Duration `koanf:"rebirth_interval"`
+}
+
 // minRebirthInterval is the shortest pause between two requests to an edge node for its
 // births: each makes it send everything it has.
 const minRebirthInterval = time.Second

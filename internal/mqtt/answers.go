@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // subscribeAnswer is the length of a SUBACK for one filter: packet id and
@@ -86,21 +87,41 @@ func (a *answers) begin() bool {
 // does not trust the client: with TLS 1.3 it comes after the handshake.
 type heardConn struct {
 	net.Conn
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	heard bool
+	err   error
 }
 
 func (c *heardConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if err != nil {
-		c.mu.Lock()
-		if c.err == nil {
-			c.err = err
-		}
-		c.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = c.heard || n > 0
+	if err != nil && c.err == nil {
+		c.err = err
 	}
 	return n, err
 }
+
+// Write reads, where it fails before the broker has said anything, what the broker said
+// last: a connection may be reset before the first packet is written, with the alert that
+// tells why waiting to be read.
+func (c *heardConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && !c.hasHeard() && c.SetReadDeadline(time.Now().Add(lastWords)) == nil {
+		_, _ = c.Read(make([]byte, 1)) // its error is remembered
+	}
+	return n, err
+}
+
+func (c *heardConn) hasHeard() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard
+}
+
+// lastWords bounds the wait for what a broker said before it ended a connection.
+const lastWords = 100 * time.Millisecond
 
 // fault is that error, nil if there is none.
 func (c *heardConn) fault() error {

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"net"
 	"slices"
 	"time"
 )
@@ -33,3 +34,9 @@ func AllowAnswers(stream []byte, size int) bool {
 
 // SetBirthRetry replaces how long after a failure no birth is kept.
 func SetBirthRetry(a *Adapter, d time.Duration) { a.sparkplug.keeper.retry = d }
+
+// Hear is a connection that remembers the first error of reading, which fault tells.
+func Hear(c net.Conn) (conn net.Conn, fault func() error) {
+	h := &heardConn{Conn: c}
+	return h, h.fault
+}

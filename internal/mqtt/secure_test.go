@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/mqtt/mqtttest"
 )
@@ -161,4 +164,44 @@ func TestWebSocket(t *testing.T) {
 		mqtttest.Publish(t, c, "plant/M1/data", 1, "x")
 		return len(ing.Records()) > 0
 	})
+}
+
+// TestAlertOfABrokerThatHasGone: what the broker said of the client's certificate is known
+// also if it ended the connection before anything was written.
+func TestAlertOfABrokerThatHasGone(t *testing.T) {
+	certFile, keyFile := certificate(t)
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var broker sync.WaitGroup
+	broker.Go(func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		server := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert})
+		_ = server.Handshake() // there is no certificate, which it says by an alert
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	})
+	dialled, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker.Wait()
+	conn, fault := mqtt.Hear(dialled)
+	defer conn.Close()
+	mqtttest.Eventually(t, "the reset", func() bool {
+		_, err := conn.Write([]byte("CONNECT"))
+		return err != nil
+	})
+	if err := fault(); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("the broker ended it by: %v", err)
+	}
 }
