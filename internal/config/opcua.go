@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -49,6 +50,15 @@ type OPCUAConnection struct {
 	SiteID             string         `koanf:"site_id"`
 	Machines           []OPCUAMachine `koanf:"machines"`
 }
+
+// Secured tells whether messages are signed, at least.
+func (o OPCUAConnection) Secured() bool { return o.Mode() != ModeNone }
+
+// Policy is the security policy, None unless configured.
+func (o OPCUAConnection) Policy() string { return cmp.Or(o.SecurityPolicy, PolicyNone) }
+
+// Mode is the security mode, None unless configured.
+func (o OPCUAConnection) Mode() string { return cmp.Or(o.SecurityMode, ModeNone) }
 
 // OPCUAMachine is a work unit whose values a server offers.
 type OPCUAMachine struct {

@@ -13,6 +13,8 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/trust"
 )
 
 // Deps is what an adapter needs of the program.
@@ -27,6 +29,9 @@ type Deps struct {
 	// Now is the clock of receipt; nil is time.Now.
 	Now func() time.Time
 }
+
+// link is what a session needs of it.
+func (d Deps) link() link.Deps { return link.Deps{Folder: d.Folder, Now: d.Now} }
 
 func (d Deps) withDefaults() Deps {
 	if d.Logger == nil {
@@ -78,7 +83,7 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 
 // CheckFiles fails if the password or a certificate of the configuration can't be read
 // here.
-func (a *Adapter) CheckFiles() error { return checkFiles(a.cfg, a.deps.Now()) }
+func (a *Adapter) CheckFiles() error { return link.CheckFiles(a.cfg, a.deps.Now()) }
 
 // Status tells where the connection stands. It may be called at any time.
 func (a *Adapter) Status() mes.AdapterStatus { return a.status.read() }
@@ -120,7 +125,7 @@ func (a *Adapter) supervise(ctx, drainCtx context.Context) {
 
 // pause says how long to wait after err, and shows why.
 func (a *Adapter) pause(err error, wait *backoff.ExponentialBackOff) time.Duration {
-	var r *refusal
+	var r *trust.Refusal
 	if errors.As(err, &r) {
 		if a.status.set(mes.AdapterRefused, err.Error()) {
 			a.deps.Logger.Error("opcua: connection refused", "endpoint", a.cfg.Endpoint, "error", err)

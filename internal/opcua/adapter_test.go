@@ -14,6 +14,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/link"
 	"plantgate/internal/opcua/opcuatest"
 	"plantgate/internal/opcua/sim"
 )
@@ -26,7 +27,7 @@ const limit = 20 * time.Second
 // quick is the timing of tests: the same rules, a tenth of the time.
 func quick() timing {
 	t := defaultTiming()
-	t.open, t.request, t.close = time.Second, time.Second, 300*time.Millisecond
+	t.link = link.Timing{Open: time.Second, Request: time.Second, Close: 300 * time.Millisecond}
 	t.backOffFirst, t.backOffMax = 20*time.Millisecond, 200*time.Millisecond
 	t.refused = 300 * time.Millisecond
 	t.nodeFirst, t.nodeMax = 100*time.Millisecond, time.Second

@@ -1,14 +1,15 @@
 package opcua
 
 import (
-	"fmt"
-	"slices"
-	"strings"
+	"cmp"
+	"time"
 
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/config"
+	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/vqt"
 )
 
 // binding is one configured node and what its values become.
@@ -30,7 +31,7 @@ type binding struct {
 func bindings(cfg config.OPCUAConnection, defaultSite string) []binding {
 	var list []binding
 	for _, m := range cfg.Machines {
-		site := firstNonEmpty(m.SiteID, cfg.SiteID, defaultSite)
+		site := cmp.Or(m.SiteID, cfg.SiteID, defaultSite)
 		for _, n := range m.Nodes {
 			b := binding{
 				connection: cfg.Name,
@@ -52,29 +53,37 @@ func bindings(cfg config.OPCUAConnection, defaultSite string) []binding {
 	return list
 }
 
-// resolveNodeID turns the configured text into the node id that the server
-// uses now. nsu= is looked up in the server's NamespaceArray, whose order may
-// differ after each of its restarts; ns= is taken as it is.
-func resolveNodeID(text string, namespaces []string) (*ua.NodeID, error) {
-	uri, isURI := strings.CutPrefix(text, "nsu=")
-	if !isURI {
-		return ua.ParseNodeID(text)
+// record turns one changed value into one record. It is pure: the same DataValue
+// gives the same record, but for ReceivedAt.
+//
+// The time is the source's, else the server's; where there is neither it stays
+// zero with mes.TimeReceipt, and the ingest service stamps it.
+func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
+	r := mes.Record{
+		SiteID:     b.siteID,
+		MachineID:  b.machineID,
+		DataType:   b.dataType,
+		ReceivedAt: receivedAt,
+		Origin: mes.Origin{
+			Door:       mes.DoorOPCUA,
+			Connection: b.connection,
+			Address:    b.nodeID,
+			Format:     string(ingest.FormatDataValue),
+		},
 	}
-	uri, identifier, _ := strings.Cut(uri, ";")
-	// OPC 10000-6, 5.3.1.11: ";" and "%" of a URI are escaped.
-	uri = strings.NewReplacer("%3B", ";", "%3b", ";", "%25", "%").Replace(uri)
-	index := slices.Index(namespaces, uri)
-	if index < 0 {
-		return nil, fmt.Errorf("the server has no namespace %s", uri)
+	v, err := vqt.Of(dv)
+	r.Time, r.TimeOrigin, r.ServerTime, r.StatusCode = v.Time, v.TimeOrigin, v.ServerTime, v.StatusCode
+	if v.Overflow {
+		r.Flags = append(r.Flags, mes.FlagOverflow)
 	}
-	return ua.ParseNodeID(fmt.Sprintf("ns=%d;%s", index, identifier))
-}
-
-func firstNonEmpty(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
+	if err != nil {
+		r.Fault = mes.Errorf(mes.CodeUnsupported, "node %s: %w", b.nodeID, err)
+		r.Payload = vqt.Describe(b.nodeID, dv)
+		return r
 	}
-	return ""
+	r.Signals = []mes.Signal{{Name: b.signal, Value: v.Value, Unit: b.unit}}
+	if r.StatusCode.Severity() != "bad" && !v.Value.IsNull() {
+		r.Status = b.status[v.Value.Text()]
+	}
+	return r
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/config"
+	"plantgate/internal/opcua/address"
+	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/vqt"
 )
 
 // maxBrowsed bounds a listing: some servers have millions of nodes.
@@ -35,26 +38,15 @@ type BrowsedNode struct {
 // A listing that was cut off at 10,000 nodes has an error beside it.
 func Browse(ctx context.Context, cfg config.OPCUAConnection, deps Deps, node string, depth int) ([]BrowsedNode, error) {
 	deps = deps.withDefaults()
-	t := defaultTiming()
-	opts, err := clientOptions(ctx, cfg, deps, t)
+	t := link.DefaultTiming()
+	c, err := link.Open(ctx, cfg, deps.link(), t)
 	if err != nil {
 		return nil, err
 	}
-	c, err := opcua.NewClient(cfg.Endpoint, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the client: %w", err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.close)
-		defer cancel()
-		_ = c.Close(ctx)
-	}()
-	if err := connect(ctx, c); err != nil {
-		return nil, explain(err, secured(cfg))
-	}
+	defer link.Close(ctx, c, t)
 	start := ua.NewNumericNodeID(0, id.ObjectsFolder)
 	if node != "" {
-		if start, err = resolveNodeID(node, c.Namespaces()); err != nil {
+		if start, err = address.Resolve(node, c.Namespaces()); err != nil {
 			return nil, fmt.Errorf("node %s: %w", node, err)
 		}
 	}
@@ -129,7 +121,7 @@ func (b *browser) references(ctx context.Context, node *ua.NodeID) ([]*ua.Refere
 			return nil, fmt.Errorf("browse %s: the server's answer has not one result", node)
 		}
 		if code := results[0].StatusCode; code != ua.StatusOK {
-			return nil, fmt.Errorf("browse %s: %s", node, statusText(code))
+			return nil, fmt.Errorf("browse %s: %s", node, link.StatusText(code))
 		}
 		refs = append(refs, results[0].References...)
 		if len(results[0].ContinuationPoint) == 0 || len(refs) > maxBrowsed {
@@ -161,13 +153,13 @@ func (b *browser) describe(ctx context.Context, node *ua.NodeID, n *BrowsedNode)
 	if t, ok := valueOf(res.Results[0]).(*ua.NodeID); ok && t != nil {
 		n.DataType = typeOf(t)
 	}
-	switch v, err := variantValue(res.Results[1]); {
+	switch v, err := vqt.Of(res.Results[1]); {
 	case err != nil:
 		n.Value = "(" + err.Error() + ")"
-	case v.IsNull():
+	case v.Value.IsNull():
 		n.Value = ""
 	default:
-		n.Value = v.Text()
+		n.Value = v.Value.Text()
 	}
 	return nil
 }

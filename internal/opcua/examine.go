@@ -13,6 +13,8 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/doctor"
+	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/trust"
 )
 
 // maxSkew is how far the clocks of a server and of this machine may differ: as far as
@@ -24,8 +26,8 @@ const maxSkew = 10 * time.Second
 // no session.
 func Examine(ctx context.Context, cfg config.OPCUAConnection, report *doctor.Report) {
 	s := report.On("opcua " + cfg.Name)
-	t := defaultTiming()
-	ctx, cancel := context.WithTimeout(ctx, t.open+t.request)
+	t := link.DefaultTiming()
+	ctx, cancel := context.WithTimeout(ctx, t.Open+t.Request)
 	defer cancel()
 	if cfg.CertFile != "" {
 		s.CertificateFile("cert_file", cfg.CertFile, time.Now())
@@ -43,10 +45,10 @@ func Examine(ctx context.Context, cfg config.OPCUAConnection, report *doctor.Rep
 	}
 	chosen := offered(cfg, res.Endpoints, s)
 	compareClocks(res, s)
-	if chosen == nil || !secured(cfg) && cfg.Username == "" {
+	if chosen == nil || !cfg.Secured() && cfg.Username == "" {
 		return
 	}
-	if err := verifyServer(chosen.ServerCertificate, cfg, time.Now()); err != nil {
+	if err := trust.VerifyServer(chosen.ServerCertificate, cfg, time.Now()); err != nil {
 		s.Fail("server certificate", "", "%s", err)
 		return
 	}
@@ -80,8 +82,8 @@ func dials(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Subject) b
 }
 
 // endpointsOf asks the server what it offers.
-func endpointsOf(ctx context.Context, cfg config.OPCUAConnection, t timing) (*ua.GetEndpointsResponse, error) {
-	c, err := opcua.NewClient(cfg.Endpoint, opcua.AutoReconnect(false), opcua.DialTimeout(t.open), opcua.RequestTimeout(t.request))
+func endpointsOf(ctx context.Context, cfg config.OPCUAConnection, t link.Timing) (*ua.GetEndpointsResponse, error) {
+	c, err := opcua.NewClient(cfg.Endpoint, opcua.AutoReconnect(false), opcua.DialTimeout(t.Open), opcua.RequestTimeout(t.Request))
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +96,8 @@ func endpointsOf(ctx context.Context, cfg config.OPCUAConnection, t timing) (*ua
 
 // offered compares what the server offers with what is configured.
 func offered(cfg config.OPCUAConnection, endpoints []*ua.EndpointDescription, s *doctor.Subject) *ua.EndpointDescription {
-	policy := ua.FormatSecurityPolicyURI(firstNonEmpty(cfg.SecurityPolicy, config.PolicyNone))
-	mode := ua.MessageSecurityModeFromString(firstNonEmpty(cfg.SecurityMode, config.ModeNone))
+	policy := ua.FormatSecurityPolicyURI(cfg.Policy())
+	mode := ua.MessageSecurityModeFromString(cfg.Mode())
 	var chosen *ua.EndpointDescription
 	var names []string
 	better := false
@@ -114,10 +116,10 @@ func offered(cfg config.OPCUAConnection, endpoints []*ua.EndpointDescription, s 
 	switch {
 	case chosen == nil:
 		s.Fail("security", "set security_policy and security_mode to one of these", "%s/%s is not offered, only %s", cfg.SecurityPolicy, cfg.SecurityMode, list)
-	case !secured(cfg) && better:
+	case !cfg.Secured() && better:
 		s.Warn("security", "set security_policy and security_mode", "none is configured, and the server offers %s", list)
 	default:
-		s.OK("security", "%s/%s is offered, of %s", firstNonEmpty(cfg.SecurityPolicy, config.PolicyNone), firstNonEmpty(cfg.SecurityMode, config.ModeNone), list)
+		s.OK("security", "%s/%s is offered, of %s", cfg.Policy(), cfg.Mode(), list)
 	}
 	return chosen
 }

@@ -21,6 +21,7 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/mes"
 	"plantgate/internal/opcua/opcuatest"
+	"plantgate/internal/opcua/trust"
 )
 
 // returnLimit is the promise: values flow again within this time of the
@@ -253,7 +254,7 @@ func TestServerThatDoesNotTrustUs(t *testing.T) {
 	cfg.SecurityPolicy, cfg.SecurityMode = config.PolicyBasic256Sha256, config.ModeSignAndEncrypt
 	cfg.ServerThumbprint = serverThumbprint(t, cfg.Endpoint)
 	a := running(t, cfg, opcuatest.NewIngester(), defaultTiming())
-	s := inState(t, a, mes.AdapterBackingOff, publicCertFile)
+	s := inState(t, a, mes.AdapterBackingOff, trust.PublicCertFile)
 	t.Log(s.Detail)
 }
 

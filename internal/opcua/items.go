@@ -12,6 +12,8 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/address"
+	"plantgate/internal/opcua/link"
 )
 
 const (
@@ -92,7 +94,7 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 	var requests []*ua.MonitoredItemCreateRequest
 	var asked []*node
 	for _, n := range nodes {
-		nodeID, err := resolveNodeID(n.nodeID, s.client.Namespaces())
+		nodeID, err := address.Resolve(n.nodeID, s.client.Namespaces())
 		if err != nil {
 			s.putAside(n, err.Error())
 			continue
@@ -107,7 +109,7 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 	for i, n := range asked {
 		n.first = true
 		if code := results[i].StatusCode; code != ua.StatusOK {
-			s.putAside(n, statusText(code))
+			s.putAside(n, link.StatusText(code))
 			continue
 		}
 		// A fault of before stands until a good value comes: some servers
@@ -193,7 +195,7 @@ func (s *session) judge(n *node, dv *ua.DataValue) {
 	switch code {
 	case ua.StatusBadNodeIDUnknown, ua.StatusBadNodeIDInvalid, ua.StatusBadAttributeIDInvalid:
 		if n.fault == "" {
-			s.putAside(n, statusText(code))
+			s.putAside(n, link.StatusText(code))
 			s.showState()
 		}
 	default:
@@ -286,6 +288,3 @@ func (s *session) showState() {
 	}
 	s.a.status.set(mes.AdapterDegraded, detail)
 }
-
-// statusText is the name and the meaning of a status code.
-func statusText(code ua.StatusCode) string { return strings.TrimSpace(code.Error()) }

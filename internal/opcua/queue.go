@@ -9,6 +9,7 @@ import (
 
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/link"
 )
 
 // queue stands between the subscription and ingest. It takes what the library
@@ -115,9 +116,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // values are such that a server that returns is read again within 15 s even if
 // an attempt has just begun to hang: open + longest back-off + subscription.
 type timing struct {
-	open         time.Duration // dial, secure channel and session, or endpoints
-	request      time.Duration // one service call
-	close        time.Duration // closing a connection that may be dead
+	link         link.Timing
 	drain        time.Duration // storing what was received, once Run shall end
 	backOffFirst time.Duration
 	backOffMax   time.Duration
@@ -130,9 +129,7 @@ type timing struct {
 
 func defaultTiming() timing {
 	return timing{
-		open:         5 * time.Second,
-		request:      5 * time.Second,
-		close:        2 * time.Second,
+		link:         link.DefaultTiming(),
 		drain:        10 * time.Second,
 		backOffFirst: 250 * time.Millisecond,
 		backOffMax:   3 * time.Second,

@@ -10,8 +10,8 @@ import (
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 
-	"plantgate/internal/config"
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/link"
 )
 
 // errLost means that the TCP connection ended.
@@ -36,39 +36,19 @@ type session struct {
 	asks bool
 }
 
-// open connects and makes a session, all within the time-out.
+// open connects and makes a session.
 func (a *Adapter) open(ctx context.Context) (*session, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timing.open)
-	defer cancel()
 	s := &session{
 		a:      a,
 		notifs: make(chan *opcua.PublishNotificationData, 16),
 		lost:   make(chan struct{}, 1),
 	}
-	opts, err := clientOptions(ctx, a.cfg, a.deps, a.timing)
+	var err error
+	s.client, err = link.Open(ctx, a.cfg, a.deps.link(), a.timing.link, opcua.StateChangedFunc(s.stateChanged))
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, opcua.StateChangedFunc(s.stateChanged))
-	if s.client, err = opcua.NewClient(a.cfg.Endpoint, opts...); err != nil {
-		return nil, fmt.Errorf("prepare the client: %w", err)
-	}
-	if err := connect(ctx, s.client); err != nil {
-		s.close()
-		return nil, explain(err, secured(a.cfg))
-	}
 	return s, nil
-}
-
-// connect turns a panic into an error: the library (0.8 and 0.9) uses a session
-// that it has not got when the server's signature does not verify.
-func connect(ctx context.Context, c *opcua.Client) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the server's answer makes no session: %v", r)
-		}
-	}()
-	return c.Connect(ctx)
 }
 
 func (s *session) stateChanged(state opcua.ConnState) {
@@ -150,7 +130,7 @@ func (s *session) askClock(ctx context.Context) error {
 }
 
 func (s *session) readClock(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.a.timing.request)
+	ctx, cancel := context.WithTimeout(ctx, s.a.timing.link.Request)
 	defer cancel()
 	_, err := s.client.Node(ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)).Value(ctx)
 	return err
@@ -242,7 +222,7 @@ func (s *session) put(r mes.Record) error {
 
 // finish deletes the subscription.
 func (s *session) finish() {
-	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.close)
+	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.link.Close)
 	defer cancel()
 	if err := s.sub.Cancel(ctx); err != nil {
 		s.a.deps.Logger.Warn("opcua: subscription not deleted, the server will time it out", "error", err)
@@ -269,20 +249,12 @@ func (s *session) close() {
 	done := make(chan struct{})
 	s.a.closers.Go(func() {
 		defer close(done)
-		ctx, cancel := context.WithTimeout(context.Background(), s.a.timing.close)
-		defer cancel()
-		_ = s.client.Close(ctx) // nothing is left to do about an error
+		link.Close(context.Background(), s.client, s.a.timing.link)
 	})
-	t := time.NewTimer(s.a.timing.close)
+	t := time.NewTimer(s.a.timing.link.Close)
 	defer t.Stop()
 	select {
 	case <-done:
 	case <-t.C:
 	}
-}
-
-// sessionTimeout is how long the server keeps a session that says nothing. It
-// is short, since the rebuilt connection takes a new one and servers allow few.
-func sessionTimeout(cfg config.OPCUAConnection) time.Duration {
-	return max(20*time.Second, 4*cfg.Watchdog)
 }

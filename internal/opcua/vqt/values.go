@@ -1,4 +1,4 @@
-package opcua
+package vqt
 
 import (
 	"encoding/base64"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/gopcua/opcua/ua"
 
-	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 )
 
@@ -26,45 +25,36 @@ const (
 // maxNesting bounds arrays within arrays.
 const maxNesting = 16
 
-// record turns one changed value into one record. It is pure: the same DataValue
-// gives the same record, but for ReceivedAt.
-//
-// The time is the source's, else the server's; where there is neither it stays
-// zero with mes.TimeReceipt, and the ingest service stamps it. OPC UA counts
-// 100 ns; records count microseconds, and the rest is cut.
-func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
-	r := mes.Record{
-		SiteID:     b.siteID,
-		MachineID:  b.machineID,
-		DataType:   b.dataType,
-		ReceivedAt: receivedAt,
-		Origin: mes.Origin{
-			Door:       mes.DoorOPCUA,
-			Connection: b.connection,
-			Address:    b.nodeID,
-			Format:     string(ingest.FormatDataValue),
-		},
-	}
-	r.Time, r.TimeOrigin, r.ServerTime = times(dv)
-	code, overflow := statusCode(dv)
-	r.StatusCode = code
-	if overflow {
-		r.Flags = append(r.Flags, mes.FlagOverflow)
-	}
-	v, err := variantValue(dv)
-	if err != nil {
-		r.Fault = mes.Errorf(mes.CodeUnsupported, "node %s: %w", b.nodeID, err)
-		r.Payload = describe(b.nodeID, dv)
-		return r
-	}
-	r.Signals = []mes.Signal{{Name: b.signal, Value: v, Unit: b.unit}}
-	if r.StatusCode.Severity() != "bad" && !v.IsNull() {
-		r.Status = b.status[v.Text()]
-	}
-	return r
+// VQT is value, quality and time of one DataValue (OPC 10000-4, 7.11).
+type VQT struct {
+	// Value is null where there is none.
+	Value mes.Value
+	// StatusCode is without the bits that say something of the server's queue.
+	StatusCode mes.StatusCode
+	// Overflow means that the server's queue lost values before this one.
+	Overflow bool
+	// Time is the source's, else the server's, in microseconds; zero with TimeReceipt
+	// where there is neither.
+	Time       time.Time
+	TimeOrigin mes.TimeOrigin
+	// ServerTime is zero where the server gave none.
+	ServerTime time.Time
 }
 
-// times picks a record's time. A DateTime of 0 means "no time"
+// Of reads a DataValue. It is pure. The error, of a value that can't be represented, names
+// its type; quality and time are there all the same.
+//
+// OPC UA counts 100 ns; records count microseconds, and the rest is cut.
+func Of(dv *ua.DataValue) (VQT, error) {
+	var v VQT
+	v.Time, v.TimeOrigin, v.ServerTime = times(dv)
+	v.StatusCode, v.Overflow = statusCode(dv)
+	var err error
+	v.Value, err = variantValue(dv)
+	return v, err
+}
+
+// times picks the time of a value. A DateTime of 0 means "no time"
 // (OPC 10000-6, 5.2.2.5); the library reads it as the zero time.
 func times(dv *ua.DataValue) (t time.Time, origin mes.TimeOrigin, server time.Time) {
 	if dv == nil {
@@ -264,9 +254,9 @@ func typeName(x any) string {
 	}
 }
 
-// describe is what quarantine keeps of a value that can't be represented: JSON
+// Describe is what quarantine keeps of a value that can't be represented: JSON
 // with the node, the type and, where the library could decode it, the content.
-func describe(nodeID string, dv *ua.DataValue) []byte {
+func Describe(nodeID string, dv *ua.DataValue) []byte {
 	d := struct {
 		NodeID          string    `json:"node_id"`
 		Type            string    `json:"type"`

@@ -1,4 +1,4 @@
-package opcua
+package trust
 
 import (
 	"crypto/rand"
@@ -24,30 +24,30 @@ import (
 // file, so that they can't disagree; the public one is what servers are to trust.
 const (
 	ownCertFile    = "opcua-client.pem"
-	publicCertFile = "opcua-client.der"
+	PublicCertFile = "opcua-client.der"
 )
 
 // ownCertLife is long, since every server of the plant has to be told of a new
 // certificate by hand.
 const ownCertLife = 10 * 365 * 24 * time.Hour
 
-// ownCertificate is the application instance certificate (OPC 10000-4, 6.1).
-type ownCertificate struct {
-	chain []byte // DER, leaf first
-	key   *rsa.PrivateKey
+// Own is the application instance certificate (OPC 10000-4, 6.1).
+type Own struct {
+	Chain []byte // DER, leaf first
+	Key   *rsa.PrivateKey
 }
 
-// clientCertificate reads the configured certificate, else the one that was made
+// ReadOwn reads the configured certificate, else the one that was made
 // on first use.
-func clientCertificate(cfg config.OPCUAConnection, folder string, now time.Time) (ownCertificate, error) {
+func ReadOwn(cfg config.OPCUAConnection, folder string, now time.Time) (Own, error) {
 	if cfg.CertFile != "" {
 		certPEM, err := os.ReadFile(cfg.CertFile)
 		if err != nil {
-			return ownCertificate{}, fmt.Errorf("cert_file: %w", err)
+			return Own{}, fmt.Errorf("cert_file: %w", err)
 		}
 		keyPEM, err := os.ReadFile(cfg.KeyFile)
 		if err != nil {
-			return ownCertificate{}, fmt.Errorf("key_file: %w", err)
+			return Own{}, fmt.Errorf("key_file: %w", err)
 		}
 		return parseCertificate(certPEM, keyPEM)
 	}
@@ -57,21 +57,21 @@ func clientCertificate(cfg config.OPCUAConnection, folder string, now time.Time)
 		text, err = makeCertificate(folder, now)
 	}
 	if err != nil {
-		return ownCertificate{}, fmt.Errorf("own certificate: %w", err)
+		return Own{}, fmt.Errorf("own certificate: %w", err)
 	}
 	return parseCertificate(text, text)
 }
 
-func parseCertificate(certPEM, keyPEM []byte) (ownCertificate, error) {
+func parseCertificate(certPEM, keyPEM []byte) (Own, error) {
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return ownCertificate{}, refuse("plantgate's own certificate can't be used: %v", err)
+		return Own{}, Refuse("plantgate's own certificate can't be used: %v", err)
 	}
 	key, ok := pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
-		return ownCertificate{}, refuse("plantgate's own key must be RSA for these security policies, not %T", pair.PrivateKey)
+		return Own{}, Refuse("plantgate's own key must be RSA for these security policies, not %T", pair.PrivateKey)
 	}
-	return ownCertificate{chain: pemBlocks(certPEM, "CERTIFICATE"), key: key}, nil
+	return Own{Chain: pemBlocks(certPEM, "CERTIFICATE"), Key: key}, nil
 }
 
 // makeCertificate makes key and certificate and returns the file's text. Of
@@ -100,7 +100,7 @@ func makeCertificate(folder string, now time.Time) ([]byte, error) {
 		}
 		return nil, err
 	}
-	return text, os.WriteFile(filepath.Join(folder, publicCertFile), der, 0o644)
+	return text, os.WriteFile(filepath.Join(folder, PublicCertFile), der, 0o644)
 }
 
 // selfSigned makes an RSA key and a certificate whose URI is the application's,
@@ -110,7 +110,7 @@ func selfSigned(now time.Time) (text, der []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	uri, err := url.Parse(applicationURI())
+	uri, err := url.Parse(ApplicationURI())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,9 +144,9 @@ func selfSigned(now time.Time) (text, der []byte, err error) {
 	return append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), der, nil
 }
 
-// applicationURI names this installation; a configured certificate's URI takes
+// ApplicationURI names this installation; a configured certificate's URI takes
 // its place.
-func applicationURI() string { return "urn:" + hostName() + ":plantgate" }
+func ApplicationURI() string { return "urn:" + hostName() + ":plantgate" }
 
 func hostName() string {
 	name, err := os.Hostname()
@@ -154,4 +154,14 @@ func hostName() string {
 		return "localhost"
 	}
 	return name
+}
+
+func pemBlocks(text []byte, kind string) []byte {
+	var der []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == kind {
+			der = append(der, block.Bytes...)
+		}
+	}
+	return der
 }

@@ -1,0 +1,75 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+
+	"plantgate/internal/config"
+)
+
+// Deps is what a session needs of the program.
+type Deps struct {
+	// Folder holds the client's own certificate, made on first use where none is
+	// configured.
+	Folder string
+	Now    func() time.Time
+}
+
+// Timing bounds the waits for a server.
+type Timing struct {
+	Open    time.Duration // dial, secure channel and session, or endpoints
+	Request time.Duration // one service call
+	Close   time.Duration // closing a connection that may be dead
+}
+
+// DefaultTiming is for servers on the plant's network.
+func DefaultTiming() Timing {
+	return Timing{Open: 5 * time.Second, Request: 5 * time.Second, Close: 2 * time.Second}
+}
+
+// Open connects and makes a session, all within the time-out. The error of what a person
+// has to mend is a trust.Refusal. After an error nothing is left open.
+func Open(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t Timing, more ...opcua.Option) (*opcua.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Open)
+	defer cancel()
+	opts, err := clientOptions(ctx, cfg, deps, t)
+	if err != nil {
+		return nil, err
+	}
+	c, err := opcua.NewClient(cfg.Endpoint, append(opts, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the client: %w", err)
+	}
+	if err := connect(ctx, c); err != nil {
+		Close(ctx, c, t)
+		return nil, explain(err, cfg.Secured())
+	}
+	return c, nil
+}
+
+// connect turns a panic into an error: the library (0.8 and 0.9) uses a session
+// that it has not got when the server's signature does not verify.
+func connect(ctx context.Context, c *opcua.Client) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the server's answer makes no session: %v", r)
+		}
+	}()
+	return c.Connect(ctx)
+}
+
+// Close ends session and connection, also after ctx. A dead server can make that hang for
+// longer than the time-out; see Adapter for a wait that does not.
+func Close(ctx context.Context, c *opcua.Client, t Timing) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Close)
+	defer cancel()
+	_ = c.Close(ctx) // nothing is left to do about an error
+}
+
+// StatusText is the name and the meaning of a status code.
+func StatusText(code ua.StatusCode) string { return strings.TrimSpace(code.Error()) }
