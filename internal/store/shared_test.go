@@ -3,6 +3,7 @@ package store_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"plantgate/internal/app"
 	"plantgate/internal/app/apptest"
@@ -23,11 +24,13 @@ func TestSharedContract(t *testing.T) {
 	})
 }
 
-// openSQLServer opens a database of the test's own, and returns its DSN.
+// openSQLServer opens a database of the test's own, and returns its DSN. Intake waits for
+// long: a server for tests may be slow, and what happens when it is too slow has tests of
+// its own.
 func openSQLServer(t testing.TB) (s *store.Store, own string) {
 	t.Helper()
 	own = storetest.SQLServer(t)
-	s, err := store.Open(t.Context(), own, store.Options{})
+	s, err := store.Open(t.Context(), own, store.Options{SQLServer: store.SQLServerOptions{IntakeTimeout: 2 * time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}
