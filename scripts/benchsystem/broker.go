@@ -18,7 +18,7 @@ type host struct {
 type brokerFault struct{ error }
 
 // startBroker starts the broker of that name, with data in folder. end stops it.
-func startBroker(name, folder string) (b *brokertest.Broker, end func(), err error) {
+func startBroker(name, folder string, settings brokertest.Settings) (b *brokertest.Broker, end func(), err error) {
 	h := &host{folder: folder}
 	defer func() {
 		switch r := recover().(type) {
@@ -30,7 +30,7 @@ func startBroker(name, folder string) (b *brokertest.Broker, end func(), err err
 			panic(r)
 		}
 	}()
-	return brokertest.Start(h, name), h.end, nil
+	return brokertest.StartWith(h, name, settings), h.end, nil
 }
 
 func (h *host) end() {

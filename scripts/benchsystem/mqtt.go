@@ -36,16 +36,17 @@ func (b *bench) mqtt(ctx context.Context) error {
 			b.report.note("%s is not installed, so it was left out", name)
 			continue
 		}
-		b.progress("MQTT by %s", name)
-		if err := b.mqttBroker(ctx, name); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		for _, window := range b.mqttWindows {
+			if err := b.mqttBroker(ctx, name, window); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (b *bench) mqttBroker(ctx context.Context, name string) error {
-	broker, end, err := startBroker(name, b.folder)
+func (b *bench) mqttBroker(ctx context.Context, name string, window int) error {
+	broker, end, err := startBroker(name, b.folder, brokertest.Settings{Window: window})
 	if err != nil {
 		return err
 	}
@@ -55,6 +56,9 @@ func (b *bench) mqttBroker(ctx context.Context, name string) error {
 		return err
 	}
 	figures := "mqtt/" + name
+	if window > 0 {
+		figures += fmt.Sprintf("/window-%d", window)
+	}
 	for round := range b.mqttRounds {
 		b.progress("MQTT by %s, round %d of %d", name, round+1, b.mqttRounds)
 		drained, err := b.drainRound(ctx, broker, figures)

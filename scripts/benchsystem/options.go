@@ -44,6 +44,7 @@ type options struct {
 	idle         time.Duration
 
 	brokers      []string
+	mqttWindows  []int
 	mqttMessages int
 	mqttRounds   int
 }
@@ -55,7 +56,7 @@ func defaults(short bool) options {
 		scenarios: scenarios, format: formatAll, short: short,
 		rounds: 5, seconds: 12 * time.Second, clients: []int{64, 256}, rates: []int{2000}, preload: 1_000_000,
 		machines: 1000, batch: 1000, batchClients: 4, sustain: 30 * time.Second, burst: 10 * time.Second, idle: 3 * time.Second,
-		brokers: []string{"mosquitto", "rabbitmq"}, mqttMessages: 50_000, mqttRounds: 3,
+		brokers: []string{"mosquitto", "rabbitmq"}, mqttWindows: []int{0}, mqttMessages: 50_000, mqttRounds: 3,
 	}
 	if short {
 		o.rounds, o.seconds, o.preload = 2, time.Second, 20_000
@@ -88,6 +89,7 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.DurationVar(&o.burst, "burst", o.burst, "length of the burst at three times its rate")
 	f.DurationVar(&o.idle, "idle", o.idle, "wait before the memory of the idle server is read")
 	list(f, &o.brokers, "brokers", "brokers to test, where they are installed", text(defaults(false).brokers))
+	list(f, &o.mqttWindows, "mqtt-windows", "messages that travel ahead of acknowledgements; 0 is the broker's own number", window)
 	f.IntVar(&o.mqttMessages, "mqtt-messages", o.mqttMessages, "messages that wait at the broker")
 	f.IntVar(&o.mqttRounds, "mqtt-rounds", o.mqttRounds, "interleaved rounds of MQTT")
 	if err := f.Parse(args); err != nil {
@@ -141,6 +143,14 @@ func positive(s string) (int, error) {
 		return 0, fmt.Errorf("%q is no positive number", s)
 	}
 	return n, nil
+}
+
+func window(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no number from 0 to 65535", s)
+	}
+	return int(n), nil
 }
 
 // text takes one of the names.
