@@ -236,10 +236,10 @@ func TestRetainedValueStands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = db.PutMessage(t.Context(), outbox.Message{
+		err = db.EnqueueMessages(t.Context(), []outbox.Message{{
 			ID: mes.NewID(), Target: "mqtt:hall", Key: "main~M1", Topic: "down/main/M1/current_order",
 			Payload: []byte(payload), QoS: 1, Retained: true, CreatedAt: time.Now(),
-		})
+		}})
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}

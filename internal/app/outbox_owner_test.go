@@ -81,7 +81,7 @@ func TestOutboxGoesOver(t *testing.T) {
 		}
 	})
 	for n := range 12 {
-		if err := db.PutMessage(t.Context(), outbox.Message{ID: mes.NewID(), Target: "mqtt:hall", Key: "main~M1", Payload: fmt.Appendf(nil, "%d", n), QoS: 1, CreatedAt: time.Now()}); err != nil {
+		if err := db.EnqueueMessages(t.Context(), []outbox.Message{{ID: mes.NewID(), Target: "mqtt:hall", Key: "main~M1", Payload: fmt.Appendf(nil, "%d", n), QoS: 1, CreatedAt: time.Now()}}); err != nil {
 			t.Fatal(err)
 		}
 	}

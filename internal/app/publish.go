@@ -20,8 +20,8 @@ import (
 // ownBrokerTarget is the target of what goes by the own broker.
 const ownBrokerTarget = "broker"
 
-// openCommands makes a queue for each connection by which something is published, and
-// the ways that commands go.
+// openCommands makes the ways that commands go, and a queue for each connection by which
+// anything is published.
 func (a *App) openCommands() error {
 	a.outboxes = map[string]*outbox.Queue{}
 	var routes []command.Route
@@ -31,11 +31,8 @@ func (a *App) openCommands() error {
 			if err != nil {
 				return fmt.Errorf("publish %s: %w", p.Topic, err)
 			}
-			if a.outboxes[target] == nil {
-				a.outboxes[target] = outbox.New(a.storage.storeOf(), target, outbox.Options{Logger: a.log})
-			}
 			routes = append(routes, command.Route{
-				SiteID: p.SiteID, Machines: p.MachineIDs, Topic: template.Topic, QoS: byte(*p.QoS), Queue: a.outboxes[target],
+				SiteID: p.SiteID, Machines: p.MachineIDs, Topic: template.Topic, QoS: byte(*p.QoS), Queue: a.queueOf(target),
 			})
 		}
 		return nil
@@ -50,8 +47,21 @@ func (a *App) openCommands() error {
 			return err
 		}
 	}
+	for _, c := range a.cfg.OPCUA.Connections {
+		if c.Bridge.Enabled() {
+			a.queueOf(bridgeTarget(c.Bridge))
+		}
+	}
 	a.commands = command.New(a.storage.storeOf(), routes, time.Now)
 	return nil
+}
+
+// queueOf is the queue of a target, made when it is first asked for.
+func (a *App) queueOf(target string) *outbox.Queue {
+	if a.outboxes[target] == nil {
+		a.outboxes[target] = outbox.New(a.storage.storeOf(), target, outbox.Options{Logger: a.log})
+	}
+	return a.outboxes[target]
 }
 
 // publisher publishes by MQTT.
@@ -153,6 +163,7 @@ var (
 	outboxAgeDesc      = desc("outbox_oldest_seconds", "Age of the oldest message that waits for the target; 0 if none does.", "target")
 	outboxSentDesc     = desc("outbox_sent_total", "Messages that the target has taken from this server.", "target")
 	outboxExpiredDesc  = desc("outbox_expired_total", "Messages whose time had passed before they could be sent.", "target")
+	outboxDroppedDesc  = desc("outbox_dropped_total", "Values that were not published since too much waited, or the database was away for long.", "target")
 	outboxFailuresDesc = desc("outbox_failures_total", "Attempts to send a message that failed; what is away is not tried.", "target")
 )
 
@@ -168,7 +179,7 @@ type outboxCollector struct {
 const longestCount = 2 * time.Second
 
 func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{outboxWaitingDesc, outboxAgeDesc, outboxSentDesc, outboxExpiredDesc, outboxFailuresDesc} {
+	for _, d := range []*prometheus.Desc{outboxWaitingDesc, outboxAgeDesc, outboxSentDesc, outboxExpiredDesc, outboxDroppedDesc, outboxFailuresDesc} {
 		ch <- d
 	}
 }
@@ -180,6 +191,7 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 		s := queue.Stats()
 		ch <- prometheus.MustNewConstMetric(outboxSentDesc, prometheus.CounterValue, float64(s.Sent), target)
 		ch <- prometheus.MustNewConstMetric(outboxExpiredDesc, prometheus.CounterValue, float64(s.Expired), target)
+		ch <- prometheus.MustNewConstMetric(outboxDroppedDesc, prometheus.CounterValue, float64(s.Dropped), target)
 		ch <- prometheus.MustNewConstMetric(outboxFailuresDesc, prometheus.CounterValue, float64(s.Failures), target)
 		// While the database is away nobody knows what waits in it.
 		w, err := c.store.WaitingOf(ctx, target)

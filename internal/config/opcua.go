@@ -49,6 +49,7 @@ type OPCUAConnection struct {
 	Watchdog           time.Duration  `koanf:"watchdog"`
 	SiteID             string         `koanf:"site_id"`
 	Machines           []OPCUAMachine `koanf:"machines"`
+	Bridge             OPCUABridge    `koanf:"bridge"`
 }
 
 // Secured tells whether messages are signed, at least.
@@ -170,6 +171,7 @@ func (o OPCUAConnection) Validate() []Fault {
 	o.validateSecurity(&f)
 	o.validateIntervals(&f)
 	o.validateMachines(&f)
+	o.validateBridge(&f)
 	return f.list
 }
 

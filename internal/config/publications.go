@@ -18,10 +18,13 @@ type taken struct{ key, topic, broker string }
 
 // ownPublications names every subscription that would bring plantgate its own
 // publications: they would be data again, without end.
-func (m MQTT) ownPublications() []Fault {
+func (m MQTT) ownPublications() []Fault { return m.takenIn(m.publications()) }
+
+// takenIn names the publications that a subscription would bring back.
+func (m MQTT) takenIn(list []publication) []Fault {
 	var faults []Fault
 	subscriptions := m.taken()
-	for _, p := range m.publications() {
+	for _, p := range list {
 		for _, s := range subscriptions {
 			if p.broker == s.broker && topic.Overlap(p.topic, s.topic) {
 				faults = append(faults, Fault{p.key, fmt.Sprintf(

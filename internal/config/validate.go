@@ -27,6 +27,7 @@ func (c *Config) Validate() Faults {
 	f = append(f, c.MQTT.validate()...)
 	f = append(f, c.validatePublishing()...)
 	f = append(f, c.OPCUA.validate()...)
+	f = append(f, c.validateBridges()...)
 	if c.Metrics.Listen != "" {
 		f = append(f, address("metrics.listen", c.Metrics.Listen)...)
 	}

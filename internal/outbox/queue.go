@@ -46,7 +46,7 @@ type Queue struct {
 	// connections counts how often the target came within reach.
 	connections atomic.Int64
 
-	sent, expired, failures atomic.Int64
+	sent, expired, failures, dropped atomic.Int64
 }
 
 // New returns the queue of a target.
@@ -75,16 +75,21 @@ func (q *Queue) Connected() {
 	q.Wake()
 }
 
+// Drop counts messages that whoever puts them left out for want of room.
+func (q *Queue) Drop(n int) { q.dropped.Add(int64(n)) }
+
 // Stats counts since the start.
 type Stats struct {
 	// Sent is how many messages the target has taken, Expired how many were not sent any
 	// more, and Failures how many attempts failed.
 	Sent, Expired, Failures int64
+	// Dropped is how many messages were not put, since there was no room.
+	Dropped int64
 }
 
 // Stats returns what the queue counted.
 func (q *Queue) Stats() Stats {
-	return Stats{Sent: q.sent.Load(), Expired: q.expired.Load(), Failures: q.failures.Load()}
+	return Stats{Sent: q.sent.Load(), Expired: q.expired.Load(), Failures: q.failures.Load(), Dropped: q.dropped.Load()}
 }
 
 // pause is the next of pauses that double.

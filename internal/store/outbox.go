@@ -49,9 +49,16 @@ func (r *outboxRow) toDomain() outbox.Message {
 	}
 }
 
-// PutMessage puts a message into the outbox by itself.
-func (s *Store) PutMessage(ctx context.Context, m outbox.Message) error {
-	return s.update(ctx, synced, func(t *Tx) error { return t.putMessage(ctx, &m) })
+// EnqueueMessages puts messages into the outbox, all or none, in their order.
+func (s *Store) EnqueueMessages(ctx context.Context, list []outbox.Message) error {
+	return s.update(ctx, synced, func(t *Tx) error {
+		for i := range list {
+			if err := t.putMessage(ctx, &list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // putMessage puts a message into the outbox with whatever else the transaction does.

@@ -22,7 +22,7 @@ type OutboxStore interface {
 	command.Store
 	outbox.Store
 	lease.Store
-	PutMessage(ctx context.Context, m outbox.Message) error
+	EnqueueMessages(ctx context.Context, list []outbox.Message) error
 	WaitingOf(ctx context.Context, target string) (outbox.Waiting, error)
 	Commands(ctx context.Context, f mes.CommandFilter) ([]mes.Command, error)
 }
@@ -126,7 +126,7 @@ func testOutboxRetained(t *testing.T, all Store) {
 	put := func(topic, payload string) {
 		_, m := commandOf("A", 1)
 		m.ID, m.Topic, m.Payload, m.Retained = mes.NewID(), topic, []byte(payload), true
-		if err := s.PutMessage(t.Context(), m); err != nil {
+		if err := s.EnqueueMessages(t.Context(), []outbox.Message{m}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"plantgate/internal/config"
+	"plantgate/internal/ingest"
+	"plantgate/internal/mes"
+	"plantgate/internal/opcua"
+	"plantgate/internal/opcua/bridge"
+)
+
+// openOPCUA makes a connection, with its bridge if it has one.
+func (a *App) openOPCUA(c config.OPCUAConnection, to ingest.Ingester) (adapter, error) {
+	b, err := a.openBridge(c)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		to = b.Ingester(to)
+	}
+	ad, err := opcua.New(c, opcua.Deps{Ingester: to, Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder})
+	if err != nil || b == nil {
+		return ad, err
+	}
+	return bridged{ad, b}, nil
+}
+
+// openBridge returns nil if the connection has none.
+func (a *App) openBridge(c config.OPCUAConnection) (*bridge.Bridge, error) {
+	if !c.Bridge.Enabled() {
+		return nil, nil
+	}
+	queue := a.queueOf(bridgeTarget(c.Bridge))
+	s := bridge.Settings{
+		Connection: c.Name, Target: queue.Target(), Snapshot: c.Bridge.SnapshotTopic, Variable: c.Bridge.VariableTopic,
+		QoS: byte(*c.Bridge.QoS), Retained: c.Bridge.Retained, MaxAge: c.Bridge.MaxAge, MaxWaiting: c.Bridge.MaxWaiting,
+		Variables: bridge.VariablesOf(c, a.cfg.Site.ID),
+	}
+	return bridge.New(s, bridge.Deps{Store: a.storage.storeOf(), Queue: queue, Now: time.Now, Logger: a.log})
+}
+
+func bridgeTarget(b config.OPCUABridge) string {
+	if b.Connection == config.BridgeByBroker {
+		return ownBrokerTarget
+	}
+	return connectionName(mes.DoorMQTT, b.Connection)
+}
+
+// bridged is a connection whose values are published too.
+type bridged struct {
+	*opcua.Adapter
+	bridge *bridge.Bridge
+}
+
+// Run implements adapter. The bridge goes on until everything that came is stored.
+func (b bridged) Run(ctx context.Context) error {
+	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var sending sync.WaitGroup
+	sending.Go(func() { b.bridge.Run(publishing) })
+	err := b.Adapter.Run(ctx)
+	stop()
+	sending.Wait()
+	return err
+}
