@@ -230,6 +230,7 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&o.SamplingInterval, o.PublishingInterval)
 		orDefault(&o.QueueSize, 100)
 		orDefault(&o.Watchdog, 5*time.Second)
+		orDefault(&o.MaxNodesPerSubscription, maxNodesPerSubscription)
 		o.Bridge.fill()
 	}
 }

@@ -41,19 +41,30 @@ type OPCUAConnection struct {
 	// ServerThumbprint is the SHA-256 of the server's certificate (hex), or
 	// ServerCAFile the CA that signed it; one is required with security, or with
 	// a password.
-	ServerThumbprint   string         `koanf:"server_thumbprint"`
-	ServerCAFile       string         `koanf:"server_ca_file"`
-	PublishingInterval time.Duration  `koanf:"publishing_interval"`
-	SamplingInterval   time.Duration  `koanf:"sampling_interval"`
-	QueueSize          uint32         `koanf:"queue_size"`
-	Watchdog           time.Duration  `koanf:"watchdog"`
-	SiteID             string         `koanf:"site_id"`
-	Machines           []OPCUAMachine `koanf:"machines"`
-	Bridge             OPCUABridge    `koanf:"bridge"`
+	ServerThumbprint   string        `koanf:"server_thumbprint"`
+	ServerCAFile       string        `koanf:"server_ca_file"`
+	PublishingInterval time.Duration `koanf:"publishing_interval"`
+	SamplingInterval   time.Duration `koanf:"sampling_interval"`
+	QueueSize          uint32        `koanf:"queue_size"`
+	// MaxNodesPerSubscription is how many nodes a session has; a connection with more has
+	// several sessions.
+	MaxNodesPerSubscription int            `koanf:"max_nodes_per_subscription"`
+	Watchdog                time.Duration  `koanf:"watchdog"`
+	SiteID                  string         `koanf:"site_id"`
+	Machines                []OPCUAMachine `koanf:"machines"`
+	Bridge                  OPCUABridge    `koanf:"bridge"`
 }
 
 // Secured tells whether messages are signed, at least.
 func (o OPCUAConnection) Secured() bool { return o.Mode() != ModeNone }
+
+// maxNodesPerSubscription is what a session has unless configured.
+const maxNodesPerSubscription = 2000
+
+// NodesPerSubscription is the most nodes of one session.
+func (o OPCUAConnection) NodesPerSubscription() int {
+	return cmp.Or(o.MaxNodesPerSubscription, maxNodesPerSubscription)
+}
 
 // Policy is the security policy, None unless configured.
 func (o OPCUAConnection) Policy() string { return cmp.Or(o.SecurityPolicy, PolicyNone) }
@@ -224,6 +235,9 @@ func (o OPCUAConnection) validateIntervals(f *faults) {
 	}
 	if o.QueueSize < 1 || o.QueueSize > maxOPCUAQueueSize {
 		f.add("queue_size", "must be 1 to %d, not %d", maxOPCUAQueueSize, o.QueueSize)
+	}
+	if o.MaxNodesPerSubscription < 0 {
+		f.add("max_nodes_per_subscription", "must be at least 1, or 0 for %d", maxNodesPerSubscription)
 	}
 	if o.Watchdog < 3*o.PublishingInterval {
 		f.add("watchdog", "must be at least three publishing intervals (%s), not %s", 3*o.PublishingInterval, o.Watchdog)

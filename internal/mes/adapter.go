@@ -10,6 +10,8 @@ const (
 	AdapterConnecting AdapterState = "connecting"
 	AdapterRunning    AdapterState = "running"
 	AdapterDegraded   AdapterState = "degraded"
+	// AdapterStale: the connection is there, and has not shown for too long that it works.
+	AdapterStale      AdapterState = "stale"
 	AdapterBackingOff AdapterState = "backing_off"
 	AdapterRefused    AdapterState = "refused"
 	AdapterStopped    AdapterState = "stopped"

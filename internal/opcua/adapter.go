@@ -2,19 +2,15 @@ package opcua
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 	"plantgate/internal/opcua/link"
-	"plantgate/internal/opcua/trust"
 )
 
 // Deps is what an adapter needs of the program.
@@ -50,9 +46,13 @@ type Adapter struct {
 	timing timing
 	status *status
 	queue  *queue
-	nodes  []*node
-	// subscribed is set once a subscription has worked.
-	subscribed bool
+	// Of the goroutine of the first lane: the nodes, whether they were dealt out, the
+	// lanes that have them, and what starts and ends all but the first.
+	nodes []*node
+	dealt bool
+	lanes []*lane
+	begin func(rest []*lane)
+	halt  func()
 	// closers are clients that are being closed in the background.
 	closers sync.WaitGroup
 }
@@ -75,8 +75,8 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	deps.Logger = deps.Logger.With("connection", cfg.Name)
 	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now)}
 	a.queue = newQueue(deps, a.status, t)
-	for i, b := range bindings(cfg, deps.SiteID) {
-		a.nodes = append(a.nodes, &node{binding: b, handle: clockHandle + 1 + uint32(i)})
+	for _, b := range bindings(cfg, deps.SiteID) {
+		a.nodes = append(a.nodes, &node{binding: b})
 	}
 	return a, nil
 }
@@ -97,66 +97,13 @@ func (a *Adapter) Run(ctx context.Context) error {
 	var consumer sync.WaitGroup
 	consumer.Go(func() { a.queue.consume(drainCtx) })
 
-	a.supervise(ctx, drainCtx)
+	a.runLanes(ctx, drainCtx)
 
 	close(a.queue.records)
 	consumer.Wait()
 	a.closers.Wait()
-	a.status.set(mes.AdapterStopped, "")
+	a.status.stop()
 	return nil
-}
-
-// supervise builds one session after the other until ctx ends. Between them the
-// state tells why the last one ended, until the next one works.
-func (a *Adapter) supervise(ctx, drainCtx context.Context) {
-	wait := a.timing.newBackOff()
-	a.status.set(mes.AdapterConnecting, "")
-	for ctx.Err() == nil {
-		err := a.connection(ctx, drainCtx, wait)
-		if ctx.Err() != nil {
-			return
-		}
-		pause := a.pause(err, wait)
-		if sleep(ctx, pause) != nil {
-			return
-		}
-	}
-}
-
-// pause says how long to wait after err, and shows why.
-func (a *Adapter) pause(err error, wait *backoff.ExponentialBackOff) time.Duration {
-	var r *trust.Refusal
-	if errors.As(err, &r) {
-		if a.status.set(mes.AdapterRefused, err.Error()) {
-			a.deps.Logger.Error("opcua: connection refused", "endpoint", a.cfg.Endpoint, "error", err)
-		}
-		return a.timing.refused
-	}
-	pause := max(wait.NextBackOff(), 0)
-	level := slog.LevelDebug // the same reason again is no news
-	if a.status.set(mes.AdapterBackingOff, err.Error()) {
-		level = slog.LevelWarn
-	}
-	a.deps.Logger.Log(context.Background(), level, "opcua: not connected, will be retried",
-		"endpoint", a.cfg.Endpoint, "pause", pause, "error", err)
-	return pause
-}
-
-// connection is the life of one session: open, subscribe, receive, close.
-func (a *Adapter) connection(ctx, drainCtx context.Context, wait *backoff.ExponentialBackOff) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	s.alive = wait.Reset
-	s.drainCtx = drainCtx
-	defer s.close()
-	if err := s.subscribe(ctx); err != nil {
-		return err
-	}
-	err = s.receive(ctx)
-	s.rest()
-	return err
 }
 
 // outlive returns a context that ends d after ctx does, or when it is cancelled.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -21,8 +20,6 @@ const (
 	maxItemsPerCall = 500
 	// clockHandle marks the heartbeat; nodes count from 1.
 	clockHandle = 0
-	// namesShown bounds how many bad nodes a status names.
-	namesShown = 5
 )
 
 // node is a binding and its monitored item.
@@ -66,10 +63,10 @@ func (n *node) repeats(r *mes.Record) bool {
 }
 
 func (s *session) byHandle(handle uint32) *node {
-	if handle == clockHandle || uint64(handle) > uint64(len(s.a.nodes)) {
+	if handle == clockHandle || uint64(handle) > uint64(len(s.nodes)) {
 		return nil
 	}
-	return s.a.nodes[handle-1]
+	return s.nodes[handle-1]
 }
 
 // monitorClock makes the heartbeat item.
@@ -82,7 +79,7 @@ func (s *session) monitorClock(ctx context.Context) error {
 	}
 	s.asks = results[0].StatusCode != ua.StatusOK
 	if s.asks {
-		s.a.deps.Logger.Warn("opcua: the server's clock can't be monitored and will be read instead",
+		s.log.Warn("opcua: the server's clock can't be monitored and will be read instead",
 			"status", results[0].StatusCode.Error())
 	}
 	return nil
@@ -136,10 +133,11 @@ func createRequest(nodeID *ua.NodeID, handle uint32, sampling time.Duration, que
 	}
 }
 
-// createItems calls the server with at most maxItemsPerCall items, or with fewer
-// where the server says that these are too many. There is a result for each.
+// createItems calls the server with at most maxItemsPerCall items, or with fewer where
+// its limits want that, or where it says that these are too many. There is a result for
+// each.
 func (s *session) createItems(ctx context.Context, requests []*ua.MonitoredItemCreateRequest) ([]*ua.MonitoredItemCreateResult, error) {
-	size := maxItemsPerCall
+	size := min(maxItemsPerCall, s.limits.MonitoredItemsPerCall)
 	var all []*ua.MonitoredItemCreateResult
 	for len(requests) > 0 {
 		part := requests[:min(size, len(requests))]
@@ -211,7 +209,7 @@ func (s *session) judge(n *node, dv *ua.DataValue) {
 func (s *session) putAside(n *node, fault string) {
 	if n.wait == nil {
 		n.wait = growing(s.a.timing.nodeFirst, s.a.timing.nodeMax, 2)
-		s.a.deps.Logger.Warn("opcua: node is bad, will be retried", "node_id", n.nodeID, "fault", fault)
+		s.log.Warn("opcua: node is bad, will be retried", "node_id", n.nodeID, "fault", fault)
 	}
 	n.fault = fault
 	n.retryAt = time.Now().Add(max(n.wait.NextBackOff(), 0))
@@ -220,7 +218,7 @@ func (s *session) putAside(n *node, fault string) {
 // untilRetry returns the time until the next bad node is due.
 func (s *session) untilRetry() time.Duration {
 	next := time.Hour
-	for _, n := range s.a.nodes {
+	for _, n := range s.nodes {
 		if n.fault != "" {
 			next = min(next, max(time.Until(n.retryAt), 0))
 		}
@@ -234,7 +232,7 @@ func (s *session) retryBad(ctx context.Context) error {
 	var due []*node
 	var items []uint32
 	now := time.Now()
-	for _, n := range s.a.nodes {
+	for _, n := range s.nodes {
 		if n.fault == "" || n.retryAt.After(now) {
 			continue
 		}
@@ -268,23 +266,11 @@ func (s *session) showState() {
 	if !s.proven {
 		return
 	}
-	var names []string
-	bad := 0
-	for _, n := range s.a.nodes {
-		if n.fault == "" {
-			continue
-		}
-		if bad++; bad <= namesShown {
-			names = append(names, n.nodeID+" ("+n.fault+")")
+	at := standing{state: mes.AdapterRunning, nodes: len(s.nodes)}
+	for _, n := range s.nodes {
+		if n.fault != "" {
+			at.state, at.bad = mes.AdapterDegraded, append(at.bad, n.nodeID+" ("+n.fault+")")
 		}
 	}
-	if bad == 0 {
-		s.a.status.set(mes.AdapterRunning, "")
-		return
-	}
-	detail := fmt.Sprintf("%d of %d nodes are bad: %s", bad, len(s.a.nodes), strings.Join(names, ", "))
-	if bad > namesShown {
-		detail += " …"
-	}
-	s.a.status.set(mes.AdapterDegraded, detail)
+	s.a.status.stand(s.number, at)
 }

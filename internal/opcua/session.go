@@ -18,17 +18,20 @@ import (
 var errLost = errors.New("the connection was lost")
 
 // session is one connection with one subscription, from dial to close. Only the
-// goroutine of Adapter.Run uses it.
+// goroutine of its lane uses it.
 type session struct {
-	a      *Adapter
+	*lane
+	limits link.Limits
 	client *opcua.Client
 	sub    *opcua.Subscription
 	notifs chan *opcua.PublishNotificationData
 	// lost gets a token when the library sees the connection end.
 	lost chan struct{}
 	// alive is called once the subscription has brought something.
-	alive    func()
-	proven   bool
+	alive  func()
+	proven bool
+	// stale is set while the subscription is silent.
+	stale    bool
 	drainCtx context.Context
 	watchdog time.Duration
 	// asks is set where the server does not let its clock be monitored: it is
@@ -37,18 +40,36 @@ type session struct {
 }
 
 // open connects and makes a session.
-func (a *Adapter) open(ctx context.Context) (*session, error) {
+func (l *lane) open(ctx context.Context) (*session, error) {
 	s := &session{
-		a:      a,
+		lane:   l,
 		notifs: make(chan *opcua.PublishNotificationData, 16),
 		lost:   make(chan struct{}, 1),
 	}
 	var err error
-	s.client, err = link.Open(ctx, a.cfg, a.deps.link(), a.timing.link, opcua.StateChangedFunc(s.stateChanged))
+	s.client, err = link.Open(ctx, l.a.cfg, l.a.deps.link(), l.a.timing.link, opcua.StateChangedFunc(s.stateChanged))
 	if err != nil {
 		return nil, err
 	}
+	if s.limits, err = l.limits(ctx, s.client); err != nil {
+		s.close()
+		return nil, fmt.Errorf("read the server's limits: %w", err)
+	}
 	return s, nil
+}
+
+// limits are what the server takes in one call. One that does not let them be read is
+// taken to have none.
+func (l *lane) limits(ctx context.Context, c *opcua.Client) (link.Limits, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.a.timing.link.Request)
+	defer cancel()
+	limits, err := link.ReadLimits(ctx, c)
+	var code ua.StatusCode
+	if errors.As(err, &code) && code != ua.StatusBadTimeout {
+		l.log.Debug("opcua: the server does not tell its limits", "error", err)
+		return link.NoLimits(), nil
+	}
+	return limits, err
 }
 
 func (s *session) stateChanged(state opcua.ConnState) {
@@ -78,16 +99,16 @@ func (s *session) subscribe(ctx context.Context) error {
 	if err := s.monitorClock(ctx); err != nil {
 		return err
 	}
-	for _, n := range s.a.nodes {
+	for _, n := range s.nodes {
 		n.begin()
 	}
-	return s.monitor(ctx, s.a.nodes)
+	return s.monitor(ctx, s.nodes)
 }
 
 // receive takes notifications until the subscription or ctx ends.
 func (s *session) receive(ctx context.Context) error {
-	watchdog := time.NewTimer(s.watchdog)
-	defer watchdog.Stop()
+	silence := time.NewTimer(s.watchdog / 2)
+	defer silence.Stop()
 	retry := time.NewTimer(s.untilRetry())
 	defer retry.Stop()
 	for {
@@ -99,15 +120,15 @@ func (s *session) receive(ctx context.Context) error {
 			if err := s.notified(n); err != nil {
 				return err
 			}
-			watchdog.Reset(s.watchdog)
+			silence.Reset(s.watchdog / 2)
 			retry.Reset(s.untilRetry())
 		case <-s.lost:
 			return errLost
-		case <-watchdog.C:
-			if err := s.askClock(ctx); err != nil {
+		case <-silence.C:
+			if err := s.silent(ctx); err != nil {
 				return err
 			}
-			watchdog.Reset(s.watchdog)
+			silence.Reset(s.watchdog / 2)
 		case <-retry.C:
 			if err := s.retryBad(ctx); err != nil {
 				return err
@@ -117,15 +138,22 @@ func (s *session) receive(ctx context.Context) error {
 	}
 }
 
-// askClock decides on a silent subscription.
-func (s *session) askClock(ctx context.Context) error {
-	if !s.asks {
+// silent decides on a subscription that has brought nothing for half the watchdog: it is
+// stale then, and given up at the next time. A server whose clock can't be monitored is
+// asked for it instead.
+func (s *session) silent(ctx context.Context) error {
+	switch {
+	case s.asks:
+		if err := s.readClock(ctx); err != nil {
+			return fmt.Errorf("the server's clock can't be read: %w", err)
+		}
+		s.prove()
+	case s.stale:
 		return fmt.Errorf("no notification for %s", s.watchdog)
+	default:
+		s.stale = true
+		s.stand(mes.AdapterStale, fmt.Sprintf("no notification for %s; after as long again the connection is built anew", s.watchdog/2))
 	}
-	if err := s.readClock(ctx); err != nil {
-		return fmt.Errorf("the server's clock can't be read: %w", err)
-	}
-	s.prove()
 	return nil
 }
 
@@ -154,16 +182,20 @@ func (s *session) notified(n *opcua.PublishNotificationData) error {
 
 // prove notes that the subscription works.
 func (s *session) prove() {
+	if s.stale {
+		s.stale = false
+		s.showState()
+	}
 	if s.proven {
 		return
 	}
 	s.proven = true
 	s.alive()
-	if s.a.subscribed {
+	if s.subscribed {
 		s.a.status.reconnected()
 	}
-	s.a.subscribed = true
-	s.a.deps.Logger.Info("opcua: subscribed", "endpoint", s.a.cfg.Endpoint, "nodes", len(s.a.nodes))
+	s.subscribed = true
+	s.log.Info("opcua: subscribed", "nodes", len(s.nodes))
 	s.showState()
 }
 
@@ -225,7 +257,7 @@ func (s *session) finish() {
 	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.link.Close)
 	defer cancel()
 	if err := s.sub.Cancel(ctx); err != nil {
-		s.a.deps.Logger.Warn("opcua: subscription not deleted, the server will time it out", "error", err)
+		s.log.Warn("opcua: subscription not deleted, the server will time it out", "error", err)
 	}
 }
 

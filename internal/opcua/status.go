@@ -1,6 +1,8 @@
 package opcua
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -8,33 +10,114 @@ import (
 	"plantgate/internal/mes"
 )
 
+// namesShown bounds how many bad nodes a status names.
+const namesShown = 5
+
+// standing is where one lane stands.
+type standing struct {
+	state  mes.AdapterState
+	detail string
+	// nodes are how many it has, bad are those that the server refuses.
+	nodes int
+	bad   []string
+}
+
+// isUp tells whether it brings values.
+func (s standing) isUp() bool {
+	return s.state == mes.AdapterRunning || s.state == mes.AdapterDegraded
+}
+
 // status is the adapter's condition as others may read it.
 type status struct {
-	mu  sync.Mutex
-	now func() time.Time
-	s   mes.AdapterStatus
+	mu    sync.Mutex
+	now   func() time.Time
+	s     mes.AdapterStatus
+	lanes []standing
 	// flow counts values.
 	flow *flow.Meter
 }
 
 func newStatus(name string, now func() time.Time) *status {
-	return &status{now: now, flow: flow.NewMeter(now()), s: mes.AdapterStatus{
+	return &status{now: now, flow: flow.NewMeter(now()), lanes: make([]standing, 1), s: mes.AdapterStatus{
 		Door: mes.DoorOPCUA, Name: name, State: mes.AdapterStopped, Since: now(),
 	}}
 }
 
-// set changes the state and reports whether it, or its detail, is new.
-func (s *status) set(state mes.AdapterState, detail string) bool {
+// split makes the condition that of so many lanes; further ones are connecting.
+func (s *status) split(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.s.State == state && s.s.Detail == detail {
+	s.lanes = s.lanes[:min(n, len(s.lanes))]
+	for len(s.lanes) < n {
+		s.lanes = append(s.lanes, standing{state: mes.AdapterConnecting})
+	}
+	s.show(aggregate(s.lanes))
+}
+
+// stand notes where a lane stands and reports whether that is news of it.
+func (s *status) stand(number int, at standing) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number >= len(s.lanes) {
 		return false
 	}
+	before := s.lanes[number]
+	s.lanes[number] = at
+	s.show(aggregate(s.lanes))
+	return before.state != at.state || before.detail != at.detail
+}
+
+// stop is the end of all lanes.
+func (s *status) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show(mes.AdapterStopped, "")
+}
+
+// show is called with the lock held.
+func (s *status) show(state mes.AdapterState, detail string) {
 	if s.s.State != state {
 		s.s.Since = s.now()
 	}
 	s.s.State, s.s.Detail = state, detail
-	return true
+}
+
+// aggregate is the condition of a connection: while no lane brings values, that of the
+// first; degraded if some lanes don't, or some nodes.
+func aggregate(lanes []standing) (mes.AdapterState, string) {
+	var parts []string
+	down, nodes := 0, 0
+	var bad []string
+	reason := ""
+	for _, l := range lanes {
+		nodes += l.nodes
+		bad = append(bad, l.bad...)
+		if l.isUp() {
+			continue
+		}
+		if down++; reason == "" {
+			reason = l.detail
+		}
+	}
+	switch {
+	case down == len(lanes):
+		return lanes[0].state, lanes[0].detail
+	case down > 0 && reason == "":
+		parts = append(parts, fmt.Sprintf("%d of %d sessions bring nothing yet", down, len(lanes)))
+	case down > 0:
+		parts = append(parts, fmt.Sprintf("%d of %d sessions bring nothing: %s", down, len(lanes), reason))
+	}
+	if len(bad) > 0 {
+		names := strings.Join(bad[:min(namesShown, len(bad))], ", ")
+		if len(bad) > namesShown {
+			names += " …"
+		}
+		parts = append(parts, fmt.Sprintf("%d of %d nodes are bad: %s", len(bad), nodes, names))
+	}
+	if len(parts) == 0 {
+		return mes.AdapterRunning, ""
+	}
+	return mes.AdapterDegraded, strings.Join(parts, "; ")
 }
 
 func (s *status) reconnected() {

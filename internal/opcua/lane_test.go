@@ -1,0 +1,95 @@
+package opcua
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"plantgate/internal/mes"
+	"plantgate/internal/opcua/opcuatest"
+)
+
+// TestLanes: a connection with more nodes than one subscription may have brings all of
+// them by several sessions, each of which is built anew by itself.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	server := plantServer(t, "127.0.0.1:0")
+	proxy := opcuatest.NewProxy(t, strings.TrimPrefix(server.URL(), "opc.tcp://"))
+	cfg := plantConfig(proxy.URL())
+	cfg.MaxNodesPerSubscription = 2
+	to := opcuatest.NewIngester()
+	a := running(t, cfg, to, quick())
+	inState(t, a, mes.AdapterRunning, "")
+	if n := proxy.Connections(); n != 3 {
+		t.Errorf("%d connections for 5 nodes, two a subscription", n)
+	}
+	to.Wait(t, limit, "a value of every node", func(r []mes.Record) bool {
+		for _, name := range []string{"MyStoredVariable", "MySynchronousVariable", "MyAsynchronousVariable", "Force", "State"} {
+			if !opcuatest.Value(r, name, func(mes.Value) bool { return true }) {
+				return false
+			}
+		}
+		return true
+	})
+	before := a.Status().Reconnects
+	proxy.CutOne()
+	for end := time.Now().Add(limit); a.Status().Reconnects == before && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	inState(t, a, mes.AdapterRunning, "")
+	if got := a.Status().Reconnects - before; got != 1 {
+		t.Errorf("%d sessions were built anew after one was cut", got)
+	}
+	server.Write(77)
+	stored(t, to, 77)
+}
+
+func TestAggregate(t *testing.T) {
+	t.Parallel()
+	up := standing{state: mes.AdapterRunning, nodes: 10}
+	partly := standing{state: mes.AdapterDegraded, nodes: 10, bad: []string{"a (gone)", "b (gone)"}}
+	down := standing{state: mes.AdapterBackingOff, detail: "reset", nodes: 10}
+	silent := standing{state: mes.AdapterStale, detail: "silent", nodes: 10}
+	for name, tc := range map[string]struct {
+		lanes  []standing
+		state  mes.AdapterState
+		detail string
+	}{
+		"one":             {[]standing{up}, mes.AdapterRunning, ""},
+		"one with faults": {[]standing{partly}, mes.AdapterDegraded, "2 of 10 nodes are bad: a (gone), b (gone)"},
+		"one down":        {[]standing{down}, mes.AdapterBackingOff, "reset"},
+		"one stale":       {[]standing{silent}, mes.AdapterStale, "silent"},
+		"all up":          {[]standing{up, up}, mes.AdapterRunning, ""},
+		"some down":       {[]standing{up, silent, partly}, mes.AdapterDegraded, "1 of 3 sessions bring nothing: silent; 2 of 30 nodes are bad: a (gone), b (gone)"},
+		"beginning":       {[]standing{up, {state: mes.AdapterConnecting, nodes: 10}}, mes.AdapterDegraded, "1 of 2 sessions bring nothing yet"},
+		"all down":        {[]standing{down, silent}, mes.AdapterBackingOff, "reset"},
+	} {
+		if state, detail := aggregate(tc.lanes); state != tc.state || detail != tc.detail {
+			t.Errorf("%s: %s (%s), want %s (%s)", name, state, detail, tc.state, tc.detail)
+		}
+	}
+}
+
+// TestStaleIsShown: a subscription that says nothing is stale before it is given up, and
+// runs again without a new session if it speaks in time.
+func TestStaleIsShown(t *testing.T) {
+	t.Parallel()
+	server := plantServer(t, "127.0.0.1:0")
+	proxy := opcuatest.NewProxy(t, strings.TrimPrefix(server.URL(), "opc.tcp://"))
+	cfg := plantConfig(proxy.URL())
+	cfg.Watchdog = 4 * time.Second
+	to := opcuatest.NewIngester()
+	a := running(t, cfg, to, quick())
+	inState(t, a, mes.AdapterRunning, "")
+	proxy.Hold()
+	inState(t, a, mes.AdapterStale, "no notification for 2s")
+	proxy.Resume()
+	inState(t, a, mes.AdapterRunning, "")
+	if n := a.Status().Reconnects; n != 0 {
+		t.Errorf("%d reconnects", n)
+	}
+	proxy.Hold()
+	inState(t, a, mes.AdapterBackingOff, "no notification for 4s")
+	proxy.Resume()
+	inState(t, a, mes.AdapterRunning, "")
+}
