@@ -72,7 +72,7 @@ type storeReadiness struct {
 type adapterSummary struct {
 	Door  string `json:"door" enums:"mqtt,opcua" example:"mqtt" validate:"required"`
 	Name  string `json:"name" example:"line-1" validate:"required"`
-	State string `json:"state" enums:"connecting,running,degraded,backing_off,refused,stopped,standby" example:"running" validate:"required"`
+	State string `json:"state" enums:"connecting,running,degraded,stale,backing_off,refused,stopped,standby" example:"running" validate:"required"`
 	// Whether the server is unready while it is down (readiness.adapters, required).
 	Required bool `json:"required,omitempty" example:"false"`
 } //	@name	AdapterSummary
