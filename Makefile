@@ -21,7 +21,7 @@ K6         := $(TOOLS)/k6-$(K6_VERSION)
 # the full one. What they mean stands in CONTRIBUTING.md.
 SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_CUTS=1000 PLANTGATE_TEST_BODIES=50000 \
 	PLANTGATE_TEST_OUTAGE=30 PLANTGATE_TEST_DISPATCHES=20000 PLANTGATE_TEST_DISPATCH_KILLS=120 \
-	PLANTGATE_TEST_FLOOD=100000
+	PLANTGATE_TEST_FLOOD=100000 PLANTGATE_TEST_BLACK_HOLE=60
 
 .PHONY: help
 help: ## List the targets
@@ -129,7 +129,7 @@ peers: needs $(K6) .venv/.done scripts/browser/node_modules/.done internal/opcua
 .PHONY: needs
 needs:
 	@missing=; \
-	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server shellcheck:shellcheck strace:strace chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
+	for pair in mosquitto:mosquitto mosquitto_pub:mosquitto-clients rabbitmq-server:rabbitmq-server shellcheck:shellcheck strace:strace faketime:faketime chromium:chromium curl:curl node:nodejs npm:npm python3:python3-venv; do \
 		PATH="$$PATH:/usr/sbin:/usr/lib/rabbitmq/bin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	if [ -n "$$missing" ]; then \

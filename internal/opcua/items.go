@@ -34,6 +34,9 @@ type node struct {
 	fault   string
 	retryAt time.Time
 	wait    *backoff.ExponentialBackOff
+	// When it was last notified, and whether its value was another at the last audit.
+	notified time.Time
+	doubted  bool
 	// What was last handed to ingest; it outlives sessions.
 	known    bool
 	lastText mes.Value
@@ -43,6 +46,7 @@ type node struct {
 // begin forgets the item of an earlier session.
 func (n *node) begin() {
 	n.itemID, n.first, n.fault, n.retryAt, n.wait = 0, true, "", time.Time{}, nil
+	n.notifiedNow(time.Now())
 }
 
 // repeats tells whether the first notification of a new item only says what is

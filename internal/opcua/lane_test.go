@@ -93,3 +93,37 @@ func TestStaleIsShown(t *testing.T) {
 	proxy.Resume()
 	inState(t, a, mes.AdapterRunning, "")
 }
+
+// TestAudit: a quiet node whose value is another at two looks has lost its notifications.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	a, err := newAdapter(plantConfig("opc.tcp://127.0.0.1:1"), Deps{Ingester: opcuatest.NewIngester()}, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{lane: a.newLane(0)}
+	n := &node{binding: *oneBinding()}
+	n.begin()
+	says := func(v any) { r := n.record(dataValue(v), time.Now()); n.repeats(&r) }
+	says(int32(1))
+	for i, step := range []struct {
+		value any
+		known bool
+		bad   bool
+	}{
+		{int32(1), false, false}, {int32(2), false, false}, {int32(1), false, false}, {int32(2), false, false},
+		{int32(3), true, false}, {int32(4), false, false}, {int32(4), false, true},
+	} {
+		if step.known { // it is notified meanwhile
+			n.notifiedNow(time.Now())
+			says(step.value)
+		}
+		s.compare(n, dataValue(step.value))
+		if (n.fault != "") != step.bad {
+			t.Errorf("step %d: the fault is %q", i, n.fault)
+		}
+	}
+	if n.retryAt.After(time.Now()) {
+		t.Error("it is not monitored anew at once")
+	}
+}

@@ -5,6 +5,8 @@ package opcua
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,23 +24,40 @@ type peer struct {
 	port    int
 	folder  string
 	process *exec.Cmd
+	input   io.WriteCloser
+	lines   chan string // what it prints after READY
 	ended   chan struct{}
+	// clock is the file that says by how much its clock is wrong; "" where it has the
+	// machine's.
+	clock string
 }
 
-// newNodePeer is node-opcua (npm); `npm ci` in testdata/peers installs it.
+// newNodePeer starts node-opcua.
 func newNodePeer(t *testing.T, more ...string) *peer {
+	t.Helper()
+	return nodePeer(t, more...).launch(t)
+}
+
+// newPythonPeer starts asyncua.
+func newPythonPeer(t *testing.T) *peer {
+	t.Helper()
+	return pythonPeer(t).launch(t)
+}
+
+// nodePeer is node-opcua (npm); `npm ci` in testdata/peers installs it.
+func nodePeer(t *testing.T, more ...string) *peer {
 	t.Helper()
 	dir := peersFolder(t)
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "node-opcua")); err != nil {
 		t.Fatalf("node-opcua is not installed: run npm ci in %s", dir)
 	}
 	command := append([]string{"node", filepath.Join(dir, "node-server.js"), "PORT", "FOLDER"}, more...)
-	return newPeer(t, "node-opcua", command...)
+	return &peer{name: "node-opcua", command: command}
 }
 
-// newPythonPeer is asyncua (PyPI), of the interpreter PLANTGATE_TEST_PYTHON or
+// pythonPeer is asyncua (PyPI), of the interpreter PLANTGATE_TEST_PYTHON or
 // of .venv at the root of the repository.
-func newPythonPeer(t *testing.T) *peer {
+func pythonPeer(t *testing.T) *peer {
 	t.Helper()
 	dir := peersFolder(t)
 	python := os.Getenv("PLANTGATE_TEST_PYTHON")
@@ -48,7 +67,7 @@ func newPythonPeer(t *testing.T) *peer {
 	if err := exec.Command(python, "-c", "import asyncua").Run(); err != nil {
 		t.Fatalf("asyncua is not installed for %s: make a venv, install testdata/peers/requirements.txt with pip, and name its python in PLANTGATE_TEST_PYTHON", python)
 	}
-	return newPeer(t, "asyncua", python, filepath.Join(dir, "asyncua_server.py"), "PORT")
+	return &peer{name: "asyncua", command: []string{python, filepath.Join(dir, "asyncua_server.py"), "PORT"}}
 }
 
 func peersFolder(t *testing.T) string {
@@ -60,13 +79,14 @@ func peersFolder(t *testing.T) string {
 	return dir
 }
 
-func newPeer(t *testing.T, name string, command ...string) *peer {
+// launch starts it on a free port, until the end of the test.
+func (p *peer) launch(t *testing.T) *peer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{name: name, command: command, port: l.Addr().(*net.TCPAddr).Port, folder: t.TempDir()}
+	p.port, p.folder = l.Addr().(*net.TCPAddr).Port, t.TempDir()
 	_ = l.Close()
 	t.Cleanup(p.kill)
 	p.start(t)
@@ -92,20 +112,32 @@ func (p *peer) start(t *testing.T) {
 	defer cancel()
 	p.process = exec.Command(args[0], args[1:]...)
 	p.process.Stderr = os.Stderr
+	if p.clock != "" {
+		p.process.Env = append(os.Environ(), "LD_PRELOAD="+fakeTime(t), "FAKETIME_TIMESTAMP_FILE="+p.clock, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
+	}
 	out, err := p.process.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if p.input, err = p.process.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan struct{})
+	ready, told := make(chan struct{}), make(chan string, 10)
+	p.lines = told
 	p.ended = make(chan struct{})
 	go func() {
 		defer close(p.ended)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if lines.Text() == "READY" {
 				close(ready)
+				continue
+			}
+			select {
+			case told <- lines.Text():
+			default: // nobody asked
 			}
 		}
 		_ = p.process.Wait()
@@ -117,6 +149,42 @@ func (p *peer) start(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatalf("%s is not ready after a minute", p.name)
 	}
+}
+
+// order has the server do something.
+func (p *peer) order(t *testing.T, line string) {
+	t.Helper()
+	if _, err := io.WriteString(p.input, line+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.After(limit); ; {
+		select {
+		case told := <-p.lines:
+			if told == "done "+line {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("%s has not done %q", p.name, line)
+		}
+	}
+}
+
+// jump makes the server's clock wrong by d.
+func (p *peer) jump(t *testing.T, d time.Duration) {
+	t.Helper()
+	if err := os.WriteFile(p.clock, fmt.Appendf(nil, "%+d\n", int(d.Seconds())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fakeTime is the library that lies about the time.
+func fakeTime(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+	if err != nil || len(found) == 0 {
+		t.Fatal("libfaketime is not installed: apt-get install faketime")
+	}
+	return found[0]
 }
 
 func (p *peer) kill() {

@@ -123,8 +123,9 @@ type timing struct {
 	refused      time.Duration // pause after the server, or we, refused on principle
 	nodeFirst    time.Duration // first retry of a bad node
 	nodeMax      time.Duration
-	queue        int // records that wait for ingest
-	batch        int // records of one Ingest call
+	audit        time.Duration // between two looks at nodes that say nothing
+	queue        int           // records that wait for ingest
+	batch        int           // records of one Ingest call
 }
 
 func defaultTiming() timing {
@@ -135,7 +136,8 @@ func defaultTiming() timing {
 		backOffMax:   3 * time.Second,
 		refused:      30 * time.Second,
 		nodeFirst:    5 * time.Second,
-		nodeMax:      5 * time.Minute,
+		nodeMax:      10 * time.Second,
+		audit:        10 * time.Second,
 		queue:        8192,
 		batch:        1000,
 	}

@@ -31,7 +31,9 @@ type session struct {
 	alive  func()
 	proven bool
 	// stale is set while the subscription is silent.
-	stale    bool
+	stale bool
+	// audited is where the next audit begins.
+	audited  int
 	drainCtx context.Context
 	watchdog time.Duration
 	// asks is set where the server does not let its clock be monitored: it is
@@ -111,6 +113,8 @@ func (s *session) receive(ctx context.Context) error {
 	defer silence.Stop()
 	retry := time.NewTimer(s.untilRetry())
 	defer retry.Stop()
+	audit := time.NewTicker(s.a.timing.audit)
+	defer audit.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -129,6 +133,11 @@ func (s *session) receive(ctx context.Context) error {
 				return err
 			}
 			silence.Reset(s.watchdog / 2)
+		case <-audit.C:
+			if err := s.audit(ctx); err != nil {
+				return err
+			}
+			retry.Reset(s.untilRetry())
 		case <-retry.C:
 			if err := s.retryBad(ctx); err != nil {
 				return err
@@ -211,6 +220,7 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 		if n == nil {
 			continue
 		}
+		n.notifiedNow(time.Now())
 		s.judge(n, item.Value)
 		r := n.record(item.Value, now)
 		values++

@@ -1,6 +1,7 @@
 """An OPC UA server of another maker (asyncua) for the integration tests.
 
-python asyncua_server.py PORT prints READY once clients may connect.
+python asyncua_server.py PORT prints READY once clients may connect. The lines "delete" and
+"create" on its standard input remove the stored variable and make it anew.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ async def add_nodes(server):
         data_type = ua.NodeId(ua.ObjectIds.Int32) if kind == ua.VariantType.Null else None
         return await folder.add_variable(ua.NodeId(name, 1), browse_name, value, kind, data_type)
 
-    await add(CONTRACT + "MyStoredVariable", 29, ua.VariantType.Int32)
+    stored = await add(CONTRACT + "MyStoredVariable", 29, ua.VariantType.Int32)
     synchronous = await add(CONTRACT + "MySynchronousVariable", 0, ua.VariantType.Int32)
     asynchronous = await add(CONTRACT + "MyAsynchronousVariable", None, ua.VariantType.Null)
     for name, (value, kind) in TYPES.items():
@@ -63,7 +64,21 @@ async def add_nodes(server):
     await bad.write_value(
         ua.DataValue(ua.Variant(), ua.StatusCode(ua.StatusCodes.BadSensorFailure), SourceTimestamp=now)
     )
-    return synchronous, asynchronous
+    return synchronous, asynchronous, obey(server, folder, stored)
+
+
+async def obey(server, folder, stored):
+    """Does what the lines of the standard input say."""
+    loop = asyncio.get_running_loop()
+    value = 29
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        if line.strip() == "delete":
+            await server.delete_nodes([stored])
+        if line.strip() == "create":
+            value += 1
+            name = CONTRACT + "MyStoredVariable"
+            stored = await folder.add_variable(ua.NodeId(name, 1), "1:MyStoredVariable", value, ua.VariantType.Int32)
+        print("done", line.strip(), flush=True)
 
 
 async def main(port):
@@ -71,8 +86,9 @@ async def main(port):
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-    synchronous, asynchronous = await add_nodes(server)
-    async with server:
+    synchronous, asynchronous, obeying = await add_nodes(server)
+    async with server, asyncio.TaskGroup() as tasks:
+        tasks.create_task(obeying)
         print("READY", flush=True)
         n = 0
         while True:

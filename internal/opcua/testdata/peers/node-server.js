@@ -1,9 +1,12 @@
 // An OPC UA server of another maker (node-opcua) for the integration tests:
 // node node-server.js PORT FOLDER [strict]. FOLDER keeps its certificates; strict
-// trusts no client that it does not know. It prints READY once clients may connect.
+// trusts no client that it does not know. It prints READY once clients may connect. The
+// lines "delete" and "create" on its standard input remove the stored variable and make it
+// anew.
 "use strict";
 
 const path = require("node:path");
+const readline = require("node:readline");
 const {
   DataType,
   OPCUACertificateManager,
@@ -53,7 +56,13 @@ function addNodes(addressSpace) {
       value: { dataType: DataType[dataType], arrayType: VariantArrayType.Scalar, value },
       ...more,
     });
-  add("Objects/MyFolder/MyStoredVariable", "Int32", 29);
+  let stored = add("Objects/MyFolder/MyStoredVariable", "Int32", 29);
+  let value = 29;
+  readline.createInterface({ input: process.stdin }).on("line", (line) => {
+    if (line === "delete") addressSpace.deleteNode(stored);
+    if (line === "create") stored = add("Objects/MyFolder/MyStoredVariable", "Int32", ++value);
+    console.log(`done ${line}`);
+  });
   const synchronous = add("Objects/MyFolder/MySynchronousVariable", "Int32", 0);
   const asynchronous = add("Objects/MyFolder/MyAsynchronousVariable", "Int32", 0, {
     value: { dataType: DataType.Null },

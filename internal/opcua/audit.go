@@ -1,0 +1,102 @@
+package opcua
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+
+	"plantgate/internal/opcua/address"
+	"plantgate/internal/opcua/vqt"
+)
+
+// auditMost bounds the nodes that one audit reads.
+const auditMost = 1000
+
+// audit reads nodes that have brought nothing for long, and compares: a server may lose a
+// monitored item, or the node behind it, without a word, and a value that does not change
+// looks the same. A node whose value was another at two audits, without a notification in
+// between, gets a new item, whose first notification is the present value.
+func (s *session) audit(ctx context.Context) error {
+	quiet := s.quiet()
+	if len(quiet) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.a.timing.link.Request)
+	defer cancel()
+	for len(quiet) > 0 {
+		part := quiet[:min(maxItemsPerCall, s.limits.NodesPerRead, len(quiet))]
+		values, err := s.present(ctx, part)
+		if err != nil {
+			// That the server is there is for the watchdog to find out.
+			s.log.Debug("opcua: quiet nodes can't be read", "nodes", len(part), "error", err)
+			return nil
+		}
+		for i, n := range part {
+			s.compare(n, values[i])
+		}
+		quiet = quiet[len(part):]
+	}
+	return s.retryBad(ctx)
+}
+
+// quiet are nodes without a notification since the last audit, in turns.
+func (s *session) quiet() []*node {
+	before := time.Now().Add(-s.a.timing.audit)
+	var list []*node
+	for range s.nodes {
+		n := s.nodes[s.audited%len(s.nodes)]
+		s.audited++
+		if n.itemID != 0 && n.fault == "" && n.notified.Before(before) {
+			if list = append(list, n); len(list) == auditMost {
+				break
+			}
+		}
+	}
+	return list
+}
+
+// present reads the values of nodes.
+func (s *session) present(ctx context.Context, nodes []*node) ([]*ua.DataValue, error) {
+	req := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnSource}
+	for _, n := range nodes {
+		nodeID, err := address.Resolve(n.nodeID, s.client.Namespaces())
+		if err != nil {
+			return nil, err
+		}
+		req.NodesToRead = append(req.NodesToRead, &ua.ReadValueID{NodeID: nodeID, AttributeID: ua.AttributeIDValue, DataEncoding: &ua.QualifiedName{}})
+	}
+	res, err := s.client.Read(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if len(res.Results) != len(nodes) {
+		return nil, fmt.Errorf("the server gave %d values for %d nodes", len(res.Results), len(nodes))
+	}
+	return res.Results, nil
+}
+
+// compare holds the present value of a quiet node against the last that it brought.
+func (s *session) compare(n *node, dv *ua.DataValue) {
+	s.judge(n, dv)
+	if n.fault != "" || !n.known {
+		return
+	}
+	v, err := vqt.Of(dv)
+	if err != nil || v.Value == n.lastText && v.StatusCode == n.lastCode {
+		n.doubted = false
+		return
+	}
+	if !n.doubted {
+		n.doubted = true
+		return
+	}
+	s.log.Warn("opcua: a node has changed without a notification, and is monitored anew", "node_id", n.nodeID)
+	n.doubted = false
+	s.putAside(n, "its changes are not notified")
+	n.retryAt = time.Now()
+}
+
+// notifiedNow notes that a node has brought a value.
+func (n *node) notifiedNow(now time.Time) { n.notified, n.doubted = now, false }
