@@ -30,6 +30,10 @@ type Database interface {
 type Options struct {
 	// Every is how often it is looked whether the database is back; 0 means 1 s.
 	Every time.Duration
+	// LongestRest is how long at most a database is left alone that answers and takes
+	// nothing, as one does in which another server holds a lock: what comes in meanwhile
+	// goes to the log at once. 0 means 30 s.
+	LongestRest time.Duration
 	// Known remembers what intake needs to know without the database; it is required.
 	Known *Known
 	// Hold tells whether what comes in is to be kept in the log although the database is
@@ -46,6 +50,11 @@ type Spool struct {
 
 	mu    sync.Mutex
 	since time.Time // when the database went away; zero while it is there
+	// rest is how long it is left alone before it is looked for. It is long where a
+	// database answered and then did not take what it was given.
+	rest time.Duration
+	// proven means that the database has taken something since it was last back.
+	proven bool
 	// asking are the ends of look-ups that wait for the database.
 	asking map[*context.CancelFunc]struct{}
 }
@@ -56,13 +65,16 @@ func New(db Database, j *journal.Journal, o Options) *Spool {
 	if o.Every == 0 {
 		o.Every = time.Second
 	}
+	if o.LongestRest == 0 {
+		o.LongestRest = 30 * time.Second
+	}
 	if o.Hold == nil {
 		o.Hold = func() bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Spool{db: db, journal: j, opts: o, asking: map[*context.CancelFunc]struct{}{}}
+	return &Spool{db: db, journal: j, opts: o, proven: true, asking: map[*context.CancelFunc]struct{}{}}
 }
 
 // AwaySince is when the database went away; zero while it is there.
@@ -79,6 +91,12 @@ func (s *Spool) setAway(cause error) {
 	defer s.mu.Unlock()
 	if s.since.IsZero() {
 		s.since = time.Now()
+		if s.proven {
+			s.rest = 0
+		} else {
+			s.rest = min(max(2*s.rest, s.opts.Every), s.opts.LongestRest)
+		}
+		s.proven = false
 		for end := range s.asking {
 			(*end)()
 		}
@@ -94,6 +112,20 @@ func (s *Spool) setBack() {
 	}
 	s.opts.Logger.Info("the database is back", slog.Duration("away", time.Since(s.since)), slog.Int64("records", s.journal.Pending()))
 	s.since = time.Time{}
+}
+
+// prove notes that the database has taken something.
+func (s *Spool) prove() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proven = true
+}
+
+// isDue tells whether it is time to look whether the database is back.
+func (s *Spool) isDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.since.IsZero() && time.Since(s.since) >= s.rest
 }
 
 // whileThere returns a context that ends when the database goes away: others find out
@@ -124,7 +156,7 @@ func (s *Spool) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if s.isAway() {
+		if s.isDue() {
 			s.look(ctx)
 		}
 	}
@@ -147,6 +179,7 @@ func (s *Spool) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	if !s.isAway() && !s.opts.Hold() {
 		err := s.db.Update(ctx, func(tx ingest.Tx) error { return fn(draining{tx, s.journal}) })
 		if !errors.Is(err, mes.ErrStoreAway) {
+			s.prove()
 			return err
 		}
 		s.setAway(err)

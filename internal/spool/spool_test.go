@@ -9,13 +9,16 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"plantgate/internal/journal"
 	"plantgate/internal/lease"
 	"plantgate/internal/mes"
 	"plantgate/internal/spool"
+	"plantgate/internal/wal"
 )
 
 var errAway = mes.Wrap(mes.CodeUnavailable, mes.ErrStoreAway, "the database can't be reached")
@@ -130,6 +133,50 @@ func TestALookUpIsOneGoroutine(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatOnlyAnswersIsLeftAlone: one that says that it is there and then takes
+// nothing is tried less and less often, so that what comes in is not held up by it.
+func TestADatabaseThatOnlyAnswersIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	known, err := spool.OpenKnown(filepath.Join(t.TempDir(), "known.json"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &keyed{}
+	db.away.Store(true)
+	log, err := wal.Open(filepath.Join(t.TempDir(), "log"), wal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	start, err := journal.Start(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(t.Context(), log, spool.Blind{}, start, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := spool.New(db, j, spool.Options{Known: known, Every: 5 * time.Millisecond, LongestRest: 200 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	tries, longest := 0, time.Duration(0)
+	last := time.Now()
+	for began := last; time.Since(began) < 2*time.Second; time.Sleep(time.Millisecond) {
+		if s.AwaySince().IsZero() {
+			tries++
+			longest = max(longest, time.Since(last))
+			last = time.Now()
+			_, _ = s.KnowsEquipment(ctx, "s", "m")
+		}
+	}
+	if tries < 5 || tries > 30 || longest < 200*time.Millisecond {
+		t.Errorf("tried %d times in 2 s, the longest rest was %s", tries, longest)
+	}
+}
+
 // keyed is a database with one key and one machine.
 type keyed struct {
 	spool.Database
@@ -152,6 +199,8 @@ func (k *keyed) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, 
 	}
 	return k.key, k.err
 }
+
+func (k *keyed) Ping(context.Context) error { return nil }
 
 func (k *keyed) KnowsEquipment(_ context.Context, _, id string) (bool, error) {
 	if k.away.Load() {
