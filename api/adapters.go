@@ -60,6 +60,12 @@ type adapterBody struct {
 	Doubtful int64 `json:"doubtful" example:"0" validate:"required"`
 	// Connects at which the broker had lost the session, and with it what it kept.
 	SessionsLost int64 `json:"sessions_lost" example:"0" validate:"required"`
+	// Values that were read from the history of an OPC UA server after an interruption.
+	Backfilled int64 `json:"backfilled" example:"0" validate:"required"`
+	// Records which say that values of an OPC UA server may have been lost.
+	Gaps int64 `json:"gaps" example:"0" validate:"required"`
+	// Nodes that may have missed something which is not filled in yet.
+	Missing int `json:"missing" example:"0" validate:"required"`
 	// The subscriptions, in configured order.
 	Bindings []bindingBody `json:"bindings" validate:"required"`
 } //	@name	Adapter
@@ -84,6 +90,7 @@ func (a *API) listAdapters(c echo.Context) error {
 		body := adapterBody{
 			adapterSummary: newAdapterSummary(s), Since: s.Since.UTC(), Detail: s.Detail, flowBody: newFlow(s.Flow, now),
 			Reconnects: s.Reconnects, Repeated: s.Repeated, Doubtful: s.Doubtful, SessionsLost: s.SessionsLost,
+			Backfilled: s.Backfilled, Gaps: s.Gaps, Missing: s.Missing,
 			Bindings: []bindingBody{},
 		}
 		body.Required = a.settings.Readiness.isRequired(s)

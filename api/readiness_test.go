@@ -67,7 +67,7 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 	f := setup(t, func(f *fixture) {
 		f.adapters = []mes.AdapterStatus{{
 			Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: at, Flow: flow,
-			Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6,
+			Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6, Backfilled: 7, Gaps: 8, Missing: 9,
 			Bindings: []mes.BindingStatus{{Name: "plant/{machine}/#", State: mes.BindingLimited, Since: at, Flow: flow}, {Name: "quiet", State: mes.BindingWaiting, Since: at}},
 		}}
 	})
@@ -84,7 +84,7 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 			t.Errorf("the newest message is %v s old", age)
 		}
 	}
-	if got := fmt.Sprintf("%v %v %v %v", a["reconnects"], a["repeated"], a["doubtful"], a["sessions_lost"]); got != "1 4 5 6" {
+	if got := fmt.Sprintf("%v %v %v %v %v %v %v", a["reconnects"], a["repeated"], a["doubtful"], a["sessions_lost"], a["backfilled"], a["gaps"], a["missing"]); got != "1 4 5 6 7 8 9" {
 		t.Errorf("%s in %s", got, r.body)
 	}
 	b, quiet := bindings[0].(object), bindings[1].(object)

@@ -60,6 +60,9 @@ var (
 	repeatedDesc     = desc("connection_repeated_total", "Messages that came again and were known, or retained and no news.", "door", "connection")
 	doubtfulDesc     = desc("connection_doubtful_total", "Messages that may have come before and are stored.", "door", "connection")
 	lostSessionsDesc = desc("connection_sessions_lost_total", "Connects at which the broker had lost the session.", "door", "connection")
+	backfilledDesc   = desc("connection_backfilled_total", "Values read from the history of an OPC UA server.", "door", "connection")
+	gapsDesc         = desc("connection_gaps_total", "Records which say that values may have been lost.", "door", "connection")
+	missingDesc      = desc("connection_missing", "Nodes that may have missed something which is not filled in yet.", "door", "connection")
 	bindingStateDesc = desc("binding_state", "1 for the state that the subscription is in.", "door", "connection", "binding", "state")
 	bindingSinceDesc = desc("binding_state_since_timestamp_seconds", "When that state began.", "door", "connection", "binding")
 )
@@ -70,7 +73,8 @@ func (c *adapterCollector) Describe(ch chan<- *prometheus.Desc) {
 	connectionDescs.describe(ch)
 	bindingDescs.describe(ch)
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, bindingStateDesc, bindingSinceDesc,
+		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, backfilledDesc, gapsDesc, missingDesc,
+		bindingStateDesc, bindingSinceDesc,
 	} {
 		ch <- d
 	}
@@ -84,9 +88,11 @@ func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
 		connectionDescs.collect(ch, s.Flow, door, s.Name)
 		for d, n := range map[*prometheus.Desc]int64{
 			reconnectsDesc: s.Reconnects, repeatedDesc: s.Repeated, doubtfulDesc: s.Doubtful, lostSessionsDesc: s.SessionsLost,
+			backfilledDesc: s.Backfilled, gapsDesc: s.Gaps,
 		} {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), door, s.Name)
 		}
+		ch <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(s.Missing), door, s.Name)
 		for _, b := range s.Bindings {
 			ch <- prometheus.MustNewConstMetric(bindingStateDesc, prometheus.GaugeValue, 1, door, s.Name, b.Name, string(b.State))
 			ch <- prometheus.MustNewConstMetric(bindingSinceDesc, prometheus.GaugeValue, seconds(b.Since), door, s.Name, b.Name)

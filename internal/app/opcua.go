@@ -21,7 +21,9 @@ func (a *App) openOPCUA(c config.OPCUAConnection, to ingest.Ingester) (adapter, 
 	if b != nil {
 		to = b.Ingester(to)
 	}
-	ad, err := opcua.New(c, opcua.Deps{Ingester: to, Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder})
+	ad, err := opcua.New(c, opcua.Deps{
+		Ingester: to, Notebook: a.storage.storeOf(), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
+	})
 	if err != nil || b == nil {
 		return ad, err
 	}

@@ -231,6 +231,8 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&o.QueueSize, 100)
 		orDefault(&o.Watchdog, 5*time.Second)
 		orDefault(&o.MaxNodesPerSubscription, maxNodesPerSubscription)
+		orDefault(&o.History.Mode, HistoryAuto)
+		orDefault(&o.History.MaxAge, historyMaxAge)
 		o.Bridge.fill()
 	}
 }

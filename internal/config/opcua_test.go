@@ -41,6 +41,8 @@ func TestOPCUAFaults(t *testing.T) {
 		"password without user":  {func(c *OPCUAConnection) { c.Password = "p" }, "username"},
 		"no publishing interval": {func(c *OPCUAConnection) { c.PublishingInterval = 0 }, "publishing_interval"},
 		"no queue":               {func(c *OPCUAConnection) { c.QueueSize = 0 }, "queue_size"},
+		"history":                {func(c *OPCUAConnection) { c.History.Mode = "on" }, "history.mode"},
+		"future history":         {func(c *OPCUAConnection) { c.History.MaxAge = -1 }, "history.max_age"},
 		"sessions without nodes": {func(c *OPCUAConnection) { c.MaxNodesPerSubscription = -1 }, "max_nodes_per_subscription"},
 		"watchdog too short":     {func(c *OPCUAConnection) { c.Watchdog = time.Second }, "watchdog"},
 		"no machine":             {func(c *OPCUAConnection) { c.Machines = nil }, "machines"},

@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -22,6 +23,8 @@ type Deps struct {
 	// Folder holds the client's own certificate, made on first use where none is
 	// configured. All connections share it.
 	Folder string
+	// Notebook keeps the cursors of nodes; without it they are forgotten at a stop.
+	Notebook Notebook
 	// Now is the clock of receipt; nil is time.Now.
 	Now func() time.Time
 }
@@ -45,7 +48,9 @@ type Adapter struct {
 	deps   Deps
 	timing timing
 	status *status
-	queue  *queue
+	// cursors is up to where nothing is missing of each node.
+	cursors *cursors
+	queue   *queue
 	// Of the goroutine of the first lane: the nodes, whether they were dealt out, the
 	// lanes that have them, and what starts and ends all but the first.
 	nodes []*node
@@ -74,7 +79,9 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	deps = deps.withDefaults()
 	deps.Logger = deps.Logger.With("connection", cfg.Name)
 	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now)}
-	a.queue = newQueue(deps, a.status, t)
+	a.cursors = newCursors(cfg.Name, deps.Notebook, deps.Logger)
+	a.status.missing = a.cursors.count
+	a.queue = newQueue(deps, a.status, a.cursors, t)
 	for _, b := range bindings(cfg, deps.SiteID) {
 		a.nodes = append(a.nodes, &node{binding: b})
 	}
@@ -96,14 +103,28 @@ func (a *Adapter) Run(ctx context.Context) error {
 	defer cancel()
 	var consumer sync.WaitGroup
 	consumer.Go(func() { a.queue.consume(drainCtx) })
+	a.recall(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { a.cursors.run(ctx, a.timing.flush) })
 
 	a.runLanes(ctx, drainCtx)
 
-	close(a.queue.records)
+	close(a.queue.items)
 	consumer.Wait()
+	keeper.Wait()
+	a.cursors.finish(a.timing.link.Close)
 	a.closers.Wait()
 	a.status.stop()
 	return nil
+}
+
+// recall reads the cursors that were kept. While the database is away they are read later.
+func (a *Adapter) recall(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, a.timing.link.Request)
+	defer cancel()
+	if err := a.cursors.load(ctx); err != nil && ctx.Err() == nil {
+		a.deps.Logger.Warn("opcua: cursors can't be read now, will be later", "error", err, "cause", errors.Unwrap(err))
+	}
 }
 
 // outlive returns a context that ends d after ctx does, or when it is cancelled.

@@ -37,6 +37,8 @@ type node struct {
 	// When it was last notified, and whether its value was another at the last audit.
 	notified time.Time
 	doubted  bool
+	// untimed is set while its values have no time of the source.
+	untimed bool
 	// What was last handed to ingest; it outlives sessions.
 	known    bool
 	lastText mes.Value

@@ -81,7 +81,7 @@ func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.Exponenti
 	if err := s.subscribe(ctx); err != nil {
 		return err
 	}
-	err = s.receive(ctx)
+	err = s.recovering(ctx, func() error { return s.receive(ctx) })
 	s.rest()
 	return err
 }

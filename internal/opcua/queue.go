@@ -19,7 +19,8 @@ import (
 // wait (OPC 10000-4, 5.13.1.5); if it overflows the server marks the loss and
 // the record bears mes.FlagOverflow.
 type queue struct {
-	records  chan mes.Record
+	items    chan item
+	cursors  *cursors
 	maxBatch int
 	ingester ingest.Ingester
 	status   *status
@@ -27,9 +28,19 @@ type queue struct {
 	timing   timing
 }
 
-func newQueue(d Deps, st *status, t timing) *queue {
+// item is a record on its way to ingest, or a word that is due once all before it are
+// stored.
+type item struct {
+	record mes.Record
+	// key is the node's of a live value; "" of others.
+	key    string
+	stored func()
+}
+
+func newQueue(d Deps, st *status, c *cursors, t timing) *queue {
 	return &queue{
-		records:  make(chan mes.Record, t.queue),
+		items:    make(chan item, t.queue),
+		cursors:  c,
 		maxBatch: t.batch,
 		ingester: d.Ingester,
 		status:   st,
@@ -41,25 +52,25 @@ func newQueue(d Deps, st *status, t timing) *queue {
 // consume hands batches to ingest until the queue is closed and empty, or ctx
 // ends. A batch is what is there at the moment, never waited for.
 func (q *queue) consume(ctx context.Context) {
-	for first := range q.records {
+	for first := range q.items {
 		batch := q.fill(first)
 		if err := q.deliver(ctx, batch); err != nil {
 			q.log.Error("opcua: stopped before everything received was stored",
-				"records", len(batch)+len(q.records), "error", err)
+				"records", len(batch)+len(q.items), "error", err)
 			return
 		}
 	}
 }
 
-func (q *queue) fill(first mes.Record) []mes.Record {
-	batch := []mes.Record{first}
+func (q *queue) fill(first item) []item {
+	batch := []item{first}
 	for len(batch) < q.maxBatch {
 		select {
-		case r, ok := <-q.records:
+		case i, ok := <-q.items:
 			if !ok {
 				return batch
 			}
-			batch = append(batch, r)
+			batch = append(batch, i)
 		default:
 			return batch
 		}
@@ -69,12 +80,22 @@ func (q *queue) fill(first mes.Record) []mes.Record {
 
 // deliver offers the same batch until it is durable. Identity makes a repeated
 // batch harmless, so an unclear outcome needs no care.
-func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
+func (q *queue) deliver(ctx context.Context, batch []item) error {
+	records := make([]mes.Record, 0, len(batch))
+	for _, i := range batch {
+		if i.stored == nil {
+			records = append(records, i.record)
+		}
+	}
+	if len(records) == 0 {
+		q.note(batch, nil)
+		return nil
+	}
 	wait := q.timing.newBackOff()
 	for {
-		receipts, err := q.ingester.Ingest(ctx, batch)
+		receipts, err := q.ingester.Ingest(ctx, records)
 		if err == nil {
-			q.count(batch, receipts)
+			q.note(batch, receipts)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -88,16 +109,32 @@ func (q *queue) deliver(ctx context.Context, batch []mes.Record) error {
 	}
 }
 
-func (q *queue) count(batch []mes.Record, receipts []mes.Receipt) {
-	n := 0
-	for _, r := range receipts {
-		if r.Status == mes.ReceiptQuarantined {
-			n++
+// note counts what became of a batch, and moves the cursors. A value whose time can't be
+// right is in quarantine, and moves none.
+func (q *queue) note(batch []item, receipts []mes.Receipt) {
+	live := make([]mes.Record, 0, len(batch))
+	quarantined, next := 0, 0
+	for _, i := range batch {
+		if i.stored != nil {
+			i.stored()
+			continue
+		}
+		aside := next < len(receipts) && receipts[next].Status == mes.ReceiptQuarantined
+		next++
+		if aside {
+			quarantined++
+		}
+		if i.key == "" {
+			continue
+		}
+		live = append(live, i.record)
+		if !aside || i.record.Fault != nil {
+			q.cursors.stored(i.key, momentOf(&i.record))
 		}
 	}
-	q.status.flow.Quarantined(n)
-	q.status.flow.Stored(batch, q.status.now())
-	q.status.flow.Settled(len(batch))
+	q.status.flow.Quarantined(quarantined)
+	q.status.flow.Stored(live, q.status.now())
+	q.status.flow.Settled(len(live))
 }
 
 // sleep waits for d or for the end of ctx, whose error it returns.
@@ -124,6 +161,8 @@ type timing struct {
 	nodeFirst    time.Duration // first retry of a bad node
 	nodeMax      time.Duration
 	audit        time.Duration // between two looks at nodes that say nothing
+	recover      time.Duration // between two looks at what was missed
+	flush        time.Duration // between two times that cursors are kept
 	queue        int           // records that wait for ingest
 	batch        int           // records of one Ingest call
 }
@@ -138,6 +177,8 @@ func defaultTiming() timing {
 		nodeFirst:    5 * time.Second,
 		nodeMax:      10 * time.Second,
 		audit:        10 * time.Second,
+		recover:      time.Second,
+		flush:        30 * time.Second,
 		queue:        8192,
 		batch:        1000,
 	}

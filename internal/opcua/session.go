@@ -32,6 +32,8 @@ type session struct {
 	proven bool
 	// stale is set while the subscription is silent.
 	stale bool
+	// filling is what of nodes was filled in and is not settled yet; of recover alone.
+	filling map[*node]gap
 	// audited is where the next audit begins.
 	audited  int
 	drainCtx context.Context
@@ -47,6 +49,8 @@ func (l *lane) open(ctx context.Context) (*session, error) {
 		lane:   l,
 		notifs: make(chan *opcua.PublishNotificationData, 16),
 		lost:   make(chan struct{}, 1),
+
+		filling: map[*node]gap{},
 	}
 	var err error
 	s.client, err = link.Open(ctx, l.a.cfg, l.a.deps.link(), l.a.timing.link, opcua.StateChangedFunc(s.stateChanged))
@@ -224,10 +228,13 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 		s.judge(n, item.Value)
 		r := n.record(item.Value, now)
 		values++
+		first := n.first
 		if n.repeats(&r) {
 			continue
 		}
-		if err := s.put(r); err != nil {
+		n.untimed = r.TimeOrigin != mes.TimeSource
+		s.a.cursors.arrived(n.key(), momentOf(&r), first, r.HasFlag(mes.FlagOverflow))
+		if err := s.put(r, n.key()); err != nil {
 			return err
 		}
 		queued++
@@ -241,9 +248,10 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 
 // put waits for room in the queue. Meanwhile no publish request is outstanding,
 // so that the server holds further values, and a read keeps the session open.
-func (s *session) put(r mes.Record) error {
+func (s *session) put(r mes.Record, key string) error {
+	i := item{record: r, key: key}
 	select {
-	case s.a.queue.records <- r:
+	case s.a.queue.items <- i:
 		return nil
 	default:
 	}
@@ -251,7 +259,7 @@ func (s *session) put(r mes.Record) error {
 	defer keepAlive.Stop()
 	for {
 		select {
-		case s.a.queue.records <- r:
+		case s.a.queue.items <- i:
 			return nil
 		case <-s.drainCtx.Done():
 			return s.drainCtx.Err()

@@ -60,12 +60,23 @@ func (r Reader) Read(ctx context.Context, spans []Span, take func(span int, v *u
 	for _, group := range groups(spans) {
 		for part := range slices.Chunk(group, min(nodesPerCall, r.Limits.NodesPerHistoryReadData, r.Limits.HistoryContinuationPoints)) {
 			c := &call{Reader: r, spans: spans, results: results, take: take, empty: map[int]int{}}
-			if err := c.read(ctx, part); err != nil {
+			err := c.read(ctx, part)
+			if isUnsupported(err) {
+				for _, i := range part {
+					results[i].Err = err
+				}
+			} else if err != nil {
 				return results, err
 			}
 		}
 	}
 	return results, nil
+}
+
+// isUnsupported tells whether the server has no such service at all.
+func isUnsupported(err error) bool {
+	return errors.Is(err, ua.StatusBadServiceUnsupported) || errors.Is(err, ua.StatusBadHistoryOperationUnsupported) ||
+		errors.Is(err, ua.StatusBadNotImplemented) || errors.Is(err, ua.StatusBadNotSupported)
 }
 
 // groups are the spans of about one length: a call has one begin and one end for all of

@@ -35,6 +35,8 @@ type Store interface {
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 	SparkplugBirths(ctx context.Context, connection string) ([]mes.SparkplugBirth, error)
 	ChangeSparkplugBirths(ctx context.Context, connection string, change mes.SparkplugChange) error
+	ConnectionNotes(ctx context.Context, connection string) (map[string][]byte, error)
+	PutConnectionNote(ctx context.Context, connection, name string, note []byte) error
 	RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error
 	ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.Time, key mes.APIKey) error
 }
@@ -73,6 +75,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Quarantine":             testQuarantine,
 		"QuarantineResolvedOnce": testQuarantineResolvedOnce,
 		"SparkplugBirths":        testSparkplugBirths,
+		"ConnectionNotes":        testConnectionNotes,
 		"APIKeys":                testAPIKeys,
 		"APIKeyReplaced":         testAPIKeyReplaced,
 		"Outbox":                 testOutbox,

@@ -1,0 +1,39 @@
+package storetest
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"plantgate/internal/mes"
+)
+
+// testConnectionNotes keeps notes of connections apart by every letter, the last of a name.
+func testConnectionNotes(t *testing.T, s Store) {
+	expect := func(connection string, want map[string][]byte) {
+		t.Helper()
+		got, err := s.ConnectionNotes(t.Context(), connection)
+		if err != nil {
+			t.Fatal(mes.WithCauses(err))
+		}
+		if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
+			t.Errorf("the notes of %s (-want +got):\n%s", connection, diff)
+		}
+	}
+	put := func(connection, name, text string) {
+		t.Helper()
+		if err := s.PutConnectionNote(t.Context(), connection, name, []byte(text)); err != nil {
+			t.Fatal(mes.WithCauses(err))
+		}
+	}
+	expect("press", map[string][]byte{})
+	large := string(bytes.Repeat([]byte("\x00\xff 𝄞"), 40_000))
+	put("press", "cursors-1", "one")
+	put("press", "Cursors-1", large)
+	put("press", "cursors-1 ", "")
+	put("Press", "cursors-1", "another")
+	put("press", "cursors-1", "two")
+	expect("press", map[string][]byte{"cursors-1": []byte("two"), "Cursors-1": []byte(large), "cursors-1 ": {}})
+	expect("Press", map[string][]byte{"cursors-1": []byte("another")})
+}
