@@ -51,6 +51,13 @@ func (v Value) Scale(factor, offset *Decimal) (Value, error) {
 	return Number(d.mantissa.String() + "e" + strconv.Itoa(d.exp))
 }
 
+// isWhole tells whether nothing stands behind the point. The canonical text that d was
+// taken from has no zeros at its end.
+func (d Decimal) isWhole() bool { return d.exp >= 0 }
+
+// Sign is -1, 0 or 1.
+func (d Decimal) Sign() int { return d.mantissa.Sign() }
+
 // plus returns the exact sum.
 func (d Decimal) plus(o Decimal) Decimal {
 	if d.exp > o.exp {
