@@ -230,6 +230,8 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&o.SamplingInterval, o.PublishingInterval)
 		orDefault(&o.QueueSize, 100)
 		orDefault(&o.Watchdog, 5*time.Second)
+		orDefault(&o.MaxNodes, defaultOPCUANodes)
+		orDefault(&o.BrowseInterval, defaultBrowseInterval)
 		orDefault(&o.MaxNodesPerSubscription, maxNodesPerSubscription)
 		orDefault(&o.History.Mode, HistoryAuto)
 		orDefault(&o.History.MaxAge, historyMaxAge)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -48,12 +47,18 @@ type OPCUAConnection struct {
 	QueueSize          uint32        `koanf:"queue_size"`
 	// MaxNodesPerSubscription is how many nodes a session has; a connection with more has
 	// several sessions.
-	MaxNodesPerSubscription int            `koanf:"max_nodes_per_subscription"`
-	Watchdog                time.Duration  `koanf:"watchdog"`
-	SiteID                  string         `koanf:"site_id"`
-	Machines                []OPCUAMachine `koanf:"machines"`
-	Bridge                  OPCUABridge    `koanf:"bridge"`
-	History                 OPCUAHistory   `koanf:"history"`
+	MaxNodesPerSubscription int           `koanf:"max_nodes_per_subscription"`
+	Watchdog                time.Duration `koanf:"watchdog"`
+	SiteID                  string        `koanf:"site_id"`
+	// Discover finds machines by companion specifications (the constants Discover…).
+	Discover []string `koanf:"discover"`
+	// MaxNodes bounds what a pattern leads to, and all that is discovered; BrowseInterval
+	// is how often both are looked for anew.
+	MaxNodes       int            `koanf:"max_nodes"`
+	BrowseInterval time.Duration  `koanf:"browse_interval"`
+	Machines       []OPCUAMachine `koanf:"machines"`
+	Bridge         OPCUABridge    `koanf:"bridge"`
+	History        OPCUAHistory   `koanf:"history"`
 }
 
 // OPCUAHistory says what is read of a server's history after an interruption.
@@ -98,20 +103,10 @@ func (o OPCUAConnection) Mode() string { return cmp.Or(o.SecurityMode, ModeNone)
 
 // OPCUAMachine is a work unit whose values a server offers.
 type OPCUAMachine struct {
-	SiteID    string      `koanf:"site_id"`
+	SiteID string `koanf:"site_id"`
+	// MachineID may have captures of the paths of all nodes, such as {machine}.
 	MachineID string      `koanf:"machine_id"`
 	Nodes     []OPCUANode `koanf:"nodes"`
-}
-
-// OPCUANode is one node and the signal it becomes.
-type OPCUANode struct {
-	// Signal is the name; by default the last part of the node id.
-	Signal string `koanf:"signal"`
-	NodeID string `koanf:"node_id"`
-	Unit   string `koanf:"unit"`
-	// Map turns values into statuses (e.g. "1": Running): the node is then the
-	// machine's state.
-	Map map[string]string `koanf:"map"`
 }
 
 // The security policies (OPC 10000-7) that connections may use.
@@ -137,18 +132,6 @@ const (
 // nodeIDForm is the text form of a NodeId (OPC 10000-6, 5.3.1.10) with an
 // optional namespace, by index or by URI.
 var nodeIDForm = regexp.MustCompile(`(?s)^(?:ns=(\d{1,5});|nsu=([^;]+);)?([isgb])=(.+)$`)
-
-// SignalName returns the signal that the node becomes: the configured one, else
-// the last part of the node's identifier after its last "/" or ".".
-func (n OPCUANode) SignalName() string {
-	if n.Signal != "" {
-		return n.Signal
-	}
-	if !nodeIDForm.MatchString(n.NodeID) {
-		return ""
-	}
-	return mes.NodeName(n.NodeID)
-}
 
 // CheckNodeID tells what is wrong with the text form of a node id, or nil.
 func CheckNodeID(id string) error {
@@ -271,60 +254,6 @@ func (o OPCUAConnection) validateIntervals(f *faults) {
 	}
 	if o.Watchdog < 3*o.PublishingInterval {
 		f.add("watchdog", "must be at least three publishing intervals (%s), not %s", 3*o.PublishingInterval, o.Watchdog)
-	}
-}
-
-func (o OPCUAConnection) validateMachines(f *faults) {
-	if o.SiteID != "" {
-		f.check("site_id", mes.CheckID(o.SiteID))
-	}
-	if len(o.Machines) == 0 {
-		f.add("machines", "needs at least one machine")
-	}
-	signals := map[[3]string]string{}
-	for i, m := range o.Machines {
-		key := fmt.Sprintf("machines[%d]", i)
-		f.check(key+".machine_id", mes.CheckID(m.MachineID))
-		if m.SiteID != "" {
-			f.check(key+".site_id", mes.CheckID(m.SiteID))
-		}
-		if len(m.Nodes) == 0 {
-			f.add(key+".nodes", "needs at least one node")
-		}
-		site := m.SiteID
-		if site == "" {
-			site = o.SiteID
-		}
-		for j, n := range m.Nodes {
-			nodeKey := fmt.Sprintf("%s.nodes[%d]", key, j)
-			n.validate(nodeKey, f)
-			name := [3]string{site, m.MachineID, n.SignalName()}
-			if other, ok := signals[name]; ok {
-				f.add(nodeKey+".signal", "%q of this machine is taken by %s", n.SignalName(), other)
-			}
-			signals[name] = nodeKey
-		}
-	}
-}
-
-func (n OPCUANode) validate(key string, f *faults) {
-	if err := CheckNodeID(n.NodeID); err != nil {
-		f.check(key+".node_id", err)
-		return
-	}
-	switch name := n.SignalName(); {
-	case len(name) > mes.MaxSignalNameLength:
-		f.add(key+".signal", "must have at most %d bytes", mes.MaxSignalNameLength)
-	case name == mes.SignalStatus:
-		f.add(key+".signal", "%q is reserved for the machine's status; name it otherwise and give a map", name)
-	}
-	if len(n.Unit) > mes.MaxUnitLength {
-		f.add(key+".unit", "must have at most %d bytes", mes.MaxUnitLength)
-	}
-	for _, value := range slices.Sorted(maps.Keys(n.Map)) {
-		if !slices.Contains(mes.Statuses(), mes.Status(n.Map[value])) {
-			f.add(key+".map", "%q must become Running, Idle, Stopped or Maintenance, not %q", value, n.Map[value])
-		}
 	}
 }
 

@@ -51,7 +51,43 @@ func TestOPCUAFaults(t *testing.T) {
 		"node id":                {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].NodeID = "Temperature" }, "machines[0].nodes[1].node_id"},
 		"same signal twice":      {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Signal = "MyStoredVariable" }, "machines[0].nodes[1].signal"},
 		"reserved signal":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Signal = "status" }, "machines[0].nodes[1].signal"},
-		"unknown status":         {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Map["2"] = "Broken" }, "machines[0].nodes[1].map"},
+		"unknown discovery":      {func(c *OPCUAConnection) { c.Discover = []string{"machinery", "euromap"} }, "discover[1]"},
+		"discovered twice":       {func(c *OPCUAConnection) { c.Discover = []string{"packml", "packml"} }, "discover[1]"},
+		"no bound":               {func(c *OPCUAConnection) { c.MaxNodes = -1 }, "max_nodes"},
+		"browses all the time":   {func(c *OPCUAConnection) { c.BrowseInterval = time.Second }, "browse_interval"},
+		"no address":             {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].NodeID = "" }, "machines[0].nodes[0].node_id"},
+		"path":                   {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Path = "/a//b" }, "machines[0].nodes[0].path"},
+		"pattern without signal": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Path = "/a/*" }, "machines[0].nodes[0].signal"},
+		"unknown capture":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Signal = "{line}.x" }, "machines[0].nodes[0].signal"},
+		"machine not captured":   {func(c *OPCUAConnection) { c.Machines[0].MachineID = "{machine}" }, "machines[0].nodes[1].machine_id"},
+		"same node twice": {func(c *OPCUAConnection) {
+			n := c.Machines[0].Nodes[0]
+			n.Signal = "again"
+			c.Machines[0].Nodes = append(c.Machines[0].Nodes, n)
+		}, "machines[0].nodes[2]"},
+		"same role twice": {func(c *OPCUAConnection) {
+			for i, id := range []string{"i=1", "i=2"} {
+				c.Machines[0].Nodes = append(c.Machines[0].Nodes, OPCUANode{NodeID: id, Role: "good_count", Signal: "count" + string(rune('a'+i))})
+			}
+		}, "machines[0].nodes[3].role"},
+		"unknown role":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Role = "count" }, "machines[0].nodes[0].role"},
+		"state without a map": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Role = "state" }, "machines[0].nodes[0].role"},
+		"counter with a map":  {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Role = "good_count" }, "machines[0].nodes[1].role"},
+		"counter with a deadband": {func(c *OPCUAConnection) {
+			c.Machines[0].Nodes[0].Role, c.Machines[0].Nodes[0].Deadband = "good_count", "2"
+		}, "machines[0].nodes[0].deadband"},
+		"scale":                {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Scale = "a tenth" }, "machines[0].nodes[0].scale"},
+		"scale of nothing":     {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Scale = "0.0" }, "machines[0].nodes[0].scale"},
+		"offset":               {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Offset = "x" }, "machines[0].nodes[0].offset"},
+		"deadband":             {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Deadband = "-1" }, "machines[0].nodes[0].deadband"},
+		"deadband of too much": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Deadband = "101%" }, "machines[0].nodes[0].deadband"},
+		"trigger":              {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Trigger = "value" }, "machines[0].nodes[0].trigger"},
+		"trigger with deadband": {func(c *OPCUAConnection) {
+			c.Machines[0].Nodes[0].Trigger, c.Machines[0].Nodes[0].Deadband = "status", "1"
+		}, "machines[0].nodes[0].trigger"},
+		"sampling":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].SamplingInterval = -1 }, "machines[0].nodes[0].sampling_interval"},
+		"queue of a node": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].QueueSize = 1e6 }, "machines[0].nodes[0].queue_size"},
+		"unknown status":  {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Map["2"] = "Broken" }, "machines[0].nodes[1].map"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +133,16 @@ func TestSignalName(t *testing.T) {
 			t.Errorf("SignalName(%q) = %q, want %q", id, got, want)
 		}
 	}
+	for path, want := range map[string]string{
+		"/Objects/2:Line.2:Speed": "Speed", "/Objects/{machine}/{signal}": "{signal}", "/a/*:Speed": "Speed", "/a/*": "", "//": "",
+	} {
+		if got := (OPCUANode{Path: path}).SignalName(); got != want {
+			t.Errorf("SignalName(%q) = %q, want %q", path, got, want)
+		}
+	}
+	if got := (OPCUANode{NodeID: "i=1", Role: "good_count"}).SignalName(); got != "good_count" {
+		t.Errorf("a counter is called %q", got)
+	}
 	if got := (OPCUANode{Signal: "speed", NodeID: "i=1"}).SignalName(); got != "speed" {
 		t.Errorf("the configured name is not kept: %q", got)
 	}
@@ -109,6 +155,36 @@ func FuzzCheckNodeID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id string) {
 		if CheckNodeID(id) == nil && (OPCUANode{NodeID: id}).SignalName() == "" {
 			t.Errorf("%q is accepted but names no signal", id)
+		}
+	})
+}
+
+func TestGoodPattern(t *testing.T) {
+	t.Parallel()
+	c := goodOPCUA()
+	c.Discover = []string{DiscoverMachinery, DiscoverPackML}
+	c.Machines = append(c.Machines, OPCUAMachine{MachineID: "{machine}", Nodes: []OPCUANode{
+		{Path: "Objects/nsu=urn:x;Machines/{machine}/Status/{signal}", Deadband: "0.5"},
+		{Path: "Objects/nsu=urn:x;Machines/{machine}/nsu=urn:x;Counters/nsu=urn:x;Good", Role: "good_count", Trigger: TriggerStatusValueTimestamp},
+		{NodeID: "nsu=urn:x;i=5", Path: ".{machine}.*:Temperature", Scale: "0.1", Offset: "-40", Deadband: "2%"},
+	}})
+	if f := c.Validate(); len(f) != 0 {
+		t.Error(f)
+	}
+	c = goodOPCUA()
+	c.Machines, c.Discover = nil, []string{DiscoverPackML}
+	if f := c.Validate(); len(f) != 0 {
+		t.Errorf("discovery alone: %v", f)
+	}
+}
+
+func FuzzParseDeadband(f *testing.F) {
+	for _, s := range []string{"", "0.5", "2%", "1e400", "NaN", "-1", "%", "0x1p3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if v, percent, err := ParseDeadband(text); err == nil && (v < 0 || v != v || percent && v > 100 || text != "" && v == 0) {
+			t.Errorf("%q is the deadband %v (percent %v)", text, v, percent)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/opcua/address"
 	"plantgate/internal/opcua/link"
 )
 
@@ -51,6 +52,8 @@ type Adapter struct {
 	// cursors is up to where nothing is missing of each node.
 	cursors *cursors
 	queue   *queue
+	// specs are what is configured.
+	specs []*spec
 	// Of the goroutine of the first lane: the nodes, whether they were dealt out, the
 	// lanes that have them, and what starts and ends all but the first.
 	nodes []*node
@@ -58,6 +61,13 @@ type Adapter struct {
 	lanes []*lane
 	begin func(rest []*lane)
 	halt  func()
+	// byKey are the nodes by what they are, warned what was last warned of, and server
+	// what was learnt of it in earlier sessions. wanted gets a token when another lane
+	// wants the nodes to be looked for.
+	byKey  map[string]*node
+	warned string
+	server address.Server
+	wanted chan struct{}
 	// closers are clients that are being closed in the background.
 	closers sync.WaitGroup
 }
@@ -78,13 +88,11 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	}
 	deps = deps.withDefaults()
 	deps.Logger = deps.Logger.With("connection", cfg.Name)
-	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now)}
+	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now), wanted: make(chan struct{}, 1)}
 	a.cursors = newCursors(cfg.Name, deps.Notebook, deps.Logger)
 	a.status.missing = a.cursors.count
 	a.queue = newQueue(deps, a.status, a.cursors, t)
-	for _, b := range bindings(cfg, deps.SiteID) {
-		a.nodes = append(a.nodes, &node{binding: b})
-	}
+	a.specs = specs(cfg, deps.SiteID)
 	return a, nil
 }
 

@@ -41,14 +41,15 @@ func (s *session) audit(ctx context.Context) error {
 	return s.retryBad(ctx)
 }
 
-// quiet are nodes without a notification since the last audit, in turns.
+// quiet are nodes without a notification since the last audit, in turns. One with a filter
+// may have another value that the server need not tell.
 func (s *session) quiet() []*node {
 	before := time.Now().Add(-s.a.timing.audit)
 	var list []*node
 	for range s.nodes {
 		n := s.nodes[s.audited%len(s.nodes)]
 		s.audited++
-		if n.itemID != 0 && n.fault == "" && n.notified.Before(before) {
+		if n.itemID != 0 && n.fault == "" && n.ask.filter == nil && n.notified.Before(before) {
 			if list = append(list, n); len(list) == auditMost {
 				break
 			}
@@ -84,6 +85,9 @@ func (s *session) compare(n *node, dv *ua.DataValue) {
 		return
 	}
 	v, err := vqt.Of(dv)
+	if err == nil {
+		v.Value, _, err = n.convert.of(v.Value, v.StatusCode.Severity() == "bad")
+	}
 	if err != nil || v.Value == n.lastText && v.StatusCode == n.lastCode {
 		n.doubted = false
 		return

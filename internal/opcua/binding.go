@@ -1,7 +1,6 @@
 package opcua
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -21,36 +20,29 @@ type binding struct {
 	signal     string
 	unit       string
 	// nodeID is the configured text, with ns= or nsu=.
-	nodeID string
-	// status turns the text of a value into what the machine is doing.
-	status map[string]mes.Status
+	nodeID  string
+	convert conversion
+	ask     monitoring
 }
 
-// bindings lists the nodes of a connection. A node that is mapped to statuses
-// makes State records, every other Telemetry.
-func bindings(cfg config.OPCUAConnection, defaultSite string) []binding {
-	var list []binding
-	for _, m := range cfg.Machines {
-		site := cmp.Or(m.SiteID, cfg.SiteID, defaultSite)
-		for _, n := range m.Nodes {
-			b := binding{
-				connection: cfg.Name,
-				siteID:     site,
-				machineID:  m.MachineID,
-				dataType:   mes.Telemetry,
-				signal:     n.SignalName(),
-				unit:       n.Unit,
-				nodeID:     n.NodeID,
-				status:     make(map[string]mes.Status, len(n.Map)),
-			}
-			for value, status := range n.Map {
-				b.status[value] = mes.Status(status)
-				b.dataType = mes.State
-			}
-			list = append(list, b)
-		}
+// bindingOf is what a configured node becomes. A node that is mapped to statuses makes
+// State records, every other Telemetry.
+func bindingOf(cfg config.OPCUAConnection, m config.OPCUAMachine, n config.OPCUANode, site string) binding {
+	b := binding{
+		connection: cfg.Name,
+		siteID:     site,
+		machineID:  m.MachineID,
+		dataType:   mes.Telemetry,
+		signal:     n.SignalName(),
+		unit:       n.Unit,
+		nodeID:     n.Address(),
+		convert:    newConversion(n),
+		ask:        newMonitoring(cfg, n),
 	}
-	return list
+	if len(n.Map) > 0 {
+		b.dataType = mes.State
+	}
+	return b
 }
 
 // record turns one changed value into one record. It is pure: the same DataValue
@@ -81,9 +73,12 @@ func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
 		r.Payload = vqt.Describe(b.nodeID, dv)
 		return r
 	}
-	r.Signals = []mes.Signal{{Name: b.signal, Value: v.Value, Unit: b.unit}}
-	if r.StatusCode.Severity() != "bad" && !v.Value.IsNull() {
-		r.Status = b.status[v.Value.Text()]
+	value, status, err := b.convert.of(v.Value, r.StatusCode.Severity() == "bad")
+	if err != nil {
+		r.Fault = mes.Errorf(mes.CodeInvalid, "node %s: %w", b.nodeID, err)
+		r.Payload = vqt.Describe(b.nodeID, dv)
+		return r
 	}
+	r.Signals, r.Status = []mes.Signal{{Name: b.signal, Value: value, Unit: b.unit}}, status
 	return r
 }

@@ -63,8 +63,16 @@ func (a *Adapter) deal(ctx context.Context, c *opcua.Client) error {
 
 // take makes nodes those of the lane.
 func (l *lane) take(nodes []*node) {
-	l.nodes = nodes
-	for i, n := range nodes {
-		n.handle = clockHandle + 1 + uint32(i)
+	l.nodes, l.handles, l.last = nil, map[uint32]*node{}, clockHandle
+	for _, n := range nodes {
+		l.add(n)
 	}
+}
+
+// add makes one more node that of the lane.
+func (l *lane) add(n *node) {
+	l.last++
+	n.handle = l.last
+	l.nodes = append(l.nodes, n)
+	l.handles[n.handle] = n
 }

@@ -27,6 +27,13 @@ type node struct {
 	binding
 	// handle is what notifications name it by.
 	handle uint32
+	// key is what the node is in every session; absent says why there is no such node now;
+	// moves, that it is found by looking. None of them changes, nor does the binding.
+	key    string
+	absent string
+	moves  bool
+	// missing is since when a pattern leads to it no more; zero if it does.
+	missing time.Time
 	// Of the present session: the server's id of the item, whether the next
 	// notification is its first, and what is wrong with it.
 	itemID  uint32
@@ -69,10 +76,7 @@ func (n *node) repeats(r *mes.Record) bool {
 }
 
 func (s *session) byHandle(handle uint32) *node {
-	if handle == clockHandle || uint64(handle) > uint64(len(s.nodes)) {
-		return nil
-	}
-	return s.nodes[handle-1]
+	return s.handles[handle]
 }
 
 // monitorClock makes the heartbeat item.
@@ -97,12 +101,16 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 	var requests []*ua.MonitoredItemCreateRequest
 	var asked []*node
 	for _, n := range nodes {
+		if n.absent != "" {
+			s.putAside(n, n.absent)
+			continue
+		}
 		nodeID, err := address.Resolve(n.nodeID, s.client.Namespaces())
 		if err != nil {
 			s.putAside(n, err.Error())
 			continue
 		}
-		requests = append(requests, createRequest(nodeID, n.handle, s.a.cfg.SamplingInterval, s.a.cfg.QueueSize))
+		requests = append(requests, n.request(nodeID))
 		asked = append(asked, n)
 	}
 	results, err := s.createItems(ctx, requests)
@@ -112,7 +120,7 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 	for i, n := range asked {
 		n.first = true
 		if code := results[i].StatusCode; code != ua.StatusOK {
-			s.putAside(n, link.StatusText(code))
+			s.putAside(n, n.refusal(code))
 			continue
 		}
 		// A fault of before stands until a good value comes: some servers
@@ -243,6 +251,9 @@ func (s *session) retryBad(ctx context.Context) error {
 			continue
 		}
 		due = append(due, n)
+		if n.moves {
+			s.a.want()
+		}
 		if n.itemID != 0 {
 			items = append(items, n.itemID)
 			n.itemID = 0

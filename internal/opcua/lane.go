@@ -20,6 +20,9 @@ type lane struct {
 	a      *Adapter
 	number int // from 0
 	nodes  []*node
+	// handles are the nodes by what notifications name them by; last is the newest.
+	handles map[uint32]*node
+	last    uint32
 	// subscribed is set once a subscription has worked.
 	subscribed bool
 	log        *slog.Logger

@@ -38,6 +38,12 @@ type session struct {
 	audited  int
 	drainCtx context.Context
 	watchdog time.Duration
+	// scans brings the result of a look for nodes; scanning is set while there is one.
+	scans    chan scan
+	scanning bool
+	// soon is due when the model has changed and settled; changing is set until then.
+	soon     *time.Timer
+	changing bool
 	// asks is set where the server does not let its clock be monitored: it is
 	// then read whenever the watchdog is due.
 	asks bool
@@ -46,10 +52,11 @@ type session struct {
 // open connects and makes a session.
 func (l *lane) open(ctx context.Context) (*session, error) {
 	s := &session{
-		lane:   l,
-		notifs: make(chan *opcua.PublishNotificationData, 16),
-		lost:   make(chan struct{}, 1),
-
+		lane:    l,
+		notifs:  make(chan *opcua.PublishNotificationData, 16),
+		lost:    make(chan struct{}, 1),
+		scans:   make(chan scan, 1),
+		soon:    time.NewTimer(time.Hour),
 		filling: map[*node]gap{},
 	}
 	var err error
@@ -108,6 +115,11 @@ func (s *session) subscribe(ctx context.Context) error {
 	for _, n := range s.nodes {
 		n.begin()
 	}
+	if s.number == 0 {
+		if err := s.monitorModel(ctx); err != nil {
+			return err
+		}
+	}
 	return s.monitor(ctx, s.nodes)
 }
 
@@ -117,6 +129,15 @@ func (s *session) receive(ctx context.Context) error {
 	defer silence.Stop()
 	retry := time.NewTimer(s.untilRetry())
 	defer retry.Stop()
+	ctxScan, endScan := context.WithCancel(ctx)
+	defer endScan()
+	rescan := time.NewTicker(s.a.cfg.Rebrowse())
+	defer rescan.Stop()
+	var wanted chan struct{} // of the first lane, which looks for the nodes of all
+	if s.number == 0 {
+		wanted = s.a.wanted
+	}
+	defer s.soon.Stop()
 	audit := time.NewTicker(s.a.timing.audit)
 	defer audit.Stop()
 	for {
@@ -124,6 +145,17 @@ func (s *session) receive(ctx context.Context) error {
 		case <-ctx.Done():
 			s.finish()
 			return nil
+		case <-rescan.C:
+			s.a.want()
+		case <-wanted:
+			s.startScan(ctxScan)
+		case <-s.soon.C:
+			s.settled(ctxScan)
+		case r := <-s.scans:
+			if err := s.scanned(ctx, r); err != nil {
+				return err
+			}
+			retry.Reset(s.untilRetry())
 		case n := <-s.notifs:
 			if err := s.notified(n); err != nil {
 				return err
@@ -186,6 +218,9 @@ func (s *session) notified(n *opcua.PublishNotificationData) error {
 	case *ua.DataChangeNotification:
 		s.prove()
 		return s.changed(v.MonitoredItems)
+	case *ua.EventNotificationList:
+		s.modelChanges(v.Events)
+		return nil
 	case *ua.StatusChangeNotification:
 		return fmt.Errorf("the server ended the subscription: %w", v.Status)
 	default:

@@ -17,7 +17,7 @@ func oneBinding() *binding {
 	return &binding{
 		connection: "line1", siteID: "main", machineID: "M001", dataType: mes.Telemetry,
 		signal: "x", nodeID: "ns=1;s=x",
-		status: map[string]mes.Status{"1": mes.Running, "true": mes.Idle},
+		convert: conversion{status: map[string]mes.Status{"1": mes.Running, "true": mes.Idle}},
 	}
 }
 
