@@ -41,7 +41,7 @@ func Examine(ctx context.Context, cfg config.Config) *doctor.Report {
 		mqtt.Examine(ctx, c, cfg.Data.MaxRecord, r)
 	}
 	for _, c := range cfg.OPCUA.Connections {
-		opcua.Examine(ctx, c, r)
+		opcua.Examine(ctx, c, cfg.Server.TLS.Folder, r)
 	}
 	return r
 }

@@ -22,10 +22,17 @@ import (
 const maxSkew = 10 * time.Second
 
 // Examine holds a connection's configuration against its server: whether it answers, which
-// security it offers, whether its certificate is trusted, and what its clock says. It opens
-// no session.
-func Examine(ctx context.Context, cfg config.OPCUAConnection, report *doctor.Report) {
+// security it offers, whether its certificate is trusted, and what its clock says; and its
+// nodes, by a session. folder has plantgate's own certificate, which is not made here.
+func Examine(ctx context.Context, cfg config.OPCUAConnection, folder string, report *doctor.Report) {
 	s := report.On("opcua " + cfg.Name)
+	if examineServer(ctx, cfg, s) {
+		examineNodes(ctx, cfg, folder, s)
+	}
+}
+
+// examineServer looks at all but nodes, and tells whether a session may be tried.
+func examineServer(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Subject) bool {
 	t := link.DefaultTiming()
 	ctx, cancel := context.WithTimeout(ctx, t.Open+t.Request)
 	defer cancel()
@@ -36,23 +43,24 @@ func Examine(ctx context.Context, cfg config.OPCUAConnection, report *doctor.Rep
 		s.CertificateFile("server_ca_file", cfg.ServerCAFile, time.Now())
 	}
 	if !dials(ctx, cfg, s) {
-		return
+		return false
 	}
 	res, err := endpointsOf(ctx, cfg, t)
 	if err != nil {
 		s.Fail("endpoints", "is this the port of an OPC UA server?", "the server does not tell its endpoints")
-		return
+		return false
 	}
 	chosen := offered(cfg, res.Endpoints, s)
 	compareClocks(res, s)
 	if chosen == nil || !cfg.Secured() && cfg.Username == "" {
-		return
+		return chosen != nil
 	}
 	if err := trust.VerifyServer(chosen.ServerCertificate, cfg, time.Now()); err != nil {
 		s.Fail("server certificate", "", "%s", err)
-		return
+		return false
 	}
 	s.OK("server certificate", "it is trusted")
+	return true
 }
 
 func dials(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Subject) bool {

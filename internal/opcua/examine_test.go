@@ -50,7 +50,7 @@ func TestDoctor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := new(doctor.Report)
-			opcua.Examine(t.Context(), config.OPCUAConnection{Name: "plc", Endpoint: c.endpoint, SecurityPolicy: c.policy, SecurityMode: c.mode}, r)
+			opcua.Examine(t.Context(), config.OPCUAConnection{Name: "plc", Endpoint: c.endpoint, SecurityPolicy: c.policy, SecurityMode: c.mode}, t.TempDir(), r)
 			for _, f := range r.Findings {
 				if f.Check == c.check && f.Level == c.level && strings.Contains(f.Detail+f.Advice, c.words) {
 					return
