@@ -59,6 +59,12 @@ func nodePeer(t *testing.T, more ...string) *peer {
 // of .venv at the root of the repository.
 func pythonPeer(t *testing.T) *peer {
 	t.Helper()
+	return &peer{name: "asyncua", command: []string{pythonOfPeers(t), filepath.Join(peersFolder(t), "asyncua_server.py"), "PORT"}}
+}
+
+// pythonOfPeers is the interpreter that has asyncua.
+func pythonOfPeers(t *testing.T) string {
+	t.Helper()
 	dir := peersFolder(t)
 	python := os.Getenv("PLANTGATE_TEST_PYTHON")
 	if python == "" {
@@ -67,7 +73,7 @@ func pythonPeer(t *testing.T) *peer {
 	if err := exec.Command(python, "-c", "import asyncua").Run(); err != nil {
 		t.Fatalf("asyncua is not installed for %s: make a venv, install testdata/peers/requirements.txt with pip, and name its python in PLANTGATE_TEST_PYTHON", python)
 	}
-	return &peer{name: "asyncua", command: []string{python, filepath.Join(dir, "asyncua_server.py"), "PORT"}}
+	return python
 }
 
 func peersFolder(t *testing.T) string {
