@@ -280,3 +280,28 @@ func TestPatternOverSeveralSessions(t *testing.T) {
 	})
 	inState(t, a, mes.AdapterRunning, "")
 }
+
+// TestAuditComparesWhatIsStored: a node whose values are scaled is not taken for one that
+// has changed without a notification; one with a deadband may have.
+func TestAuditComparesWhatIsStored(t *testing.T) {
+	t.Parallel()
+	a, err := newAdapter(plantConfig("opc.tcp://127.0.0.1:1"), Deps{Ingester: opcuatest.NewIngester()}, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{lane: a.newLane(0)}
+	scaled := &node{binding: binding{convert: newConversion(config.OPCUANode{Scale: "2"})}, itemID: 1}
+	quiet := &node{binding: binding{ask: newMonitoring(a.cfg, config.OPCUANode{Deadband: "5"})}, itemID: 2}
+	s.nodes = []*node{quiet, scaled}
+	r := scaled.record(dataValue(int32(3)), time.Now())
+	scaled.repeats(&r)
+	for range 3 {
+		s.compare(scaled, dataValue(int32(3)))
+	}
+	if scaled.fault != "" || scaled.doubted {
+		t.Errorf("a scaled value that did not change: %q", scaled.fault)
+	}
+	if list := s.quiet(); len(list) != 1 || list[0] != scaled {
+		t.Errorf("%d nodes are audited, one of two has a deadband", len(list))
+	}
+}
