@@ -72,8 +72,8 @@ func newCursors(connection string, n Notebook, log *slog.Logger) *cursors {
 	return &cursors{connection: connection, notebook: n, log: log, of: map[string]*cursor{}, dirty: map[int]bool{}, loaded: n == nil}
 }
 
-// key names a node by what its values are of: node ids may change.
-func (b *binding) key() string { return b.siteID + "~" + b.machineID + "/" + b.signal }
+// cursorKey names a node by what its values are of: node ids may change.
+func (b *binding) cursorKey() string { return b.siteID + "~" + b.machineID + "/" + b.signal }
 
 func pageOf(key string) int {
 	h := fnv.New32a()

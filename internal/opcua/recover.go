@@ -52,7 +52,7 @@ func (s *session) recover(ctx context.Context) {
 func (s *session) missed() []missed {
 	var list []missed
 	for _, n := range s.nodes {
-		g := s.a.cursors.missing(n.key())
+		g := s.a.cursors.missing(n.cursorKey())
 		if g.isZero() || s.filling[n] == g {
 			continue
 		}
@@ -130,7 +130,7 @@ func (s *session) settle(ctx context.Context, list []missed, records []mes.Recor
 	s.a.status.lost(len(records))
 	err := s.hand(ctx, item{stored: func() {
 		for _, m := range list {
-			s.a.cursors.settled(m.key(), m.gap)
+			s.a.cursors.settled(m.cursorKey(), m.gap)
 		}
 	}})
 	if err != nil {

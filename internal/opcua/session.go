@@ -268,8 +268,8 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 			continue
 		}
 		n.untimed = r.TimeOrigin != mes.TimeSource
-		s.a.cursors.arrived(n.key(), momentOf(&r), first, r.HasFlag(mes.FlagOverflow))
-		if err := s.put(r, n.key()); err != nil {
+		s.a.cursors.arrived(n.cursorKey(), momentOf(&r), first, r.HasFlag(mes.FlagOverflow))
+		if err := s.put(r, n.cursorKey()); err != nil {
 			return err
 		}
 		queued++
