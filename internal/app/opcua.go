@@ -2,14 +2,16 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"plantgate/internal/bridge"
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
+	"plantgate/internal/mqtt/topic"
 	"plantgate/internal/opcua"
-	"plantgate/internal/opcua/bridge"
 )
 
 // openOPCUA makes a connection, with its bridge if it has one.
@@ -37,11 +39,27 @@ func (a *App) openBridge(c config.OPCUAConnection) (*bridge.Bridge, error) {
 	}
 	queue := a.queueOf(bridgeTarget(c.Bridge))
 	s := bridge.Settings{
-		Connection: c.Name, Target: queue.Target(), Snapshot: c.Bridge.SnapshotTopic, Variable: c.Bridge.VariableTopic,
+		Connection: c.Name, Target: queue.Target(),
 		QoS: byte(*c.Bridge.QoS), Retained: c.Bridge.Retained, MaxAge: c.Bridge.MaxAge, MaxWaiting: c.Bridge.MaxWaiting,
 		Variables: bridge.VariablesOf(c, a.cfg.Site.ID),
 	}
+	var err error
+	if s.Snapshot, err = bridgeTopic(c.Bridge.SnapshotTopic); err != nil {
+		return nil, fmt.Errorf("bridge.snapshot_topic: %w", err)
+	}
+	if s.Variable, err = bridgeTopic(c.Bridge.VariableTopic); err != nil {
+		return nil, fmt.Errorf("bridge.variable_topic: %w", err)
+	}
 	return bridge.New(s, bridge.Deps{Store: a.storage.storeOf(), Queue: queue, Now: time.Now, Logger: a.log})
+}
+
+// bridgeTopic is nil for none.
+func bridgeTopic(text string) (bridge.Topic, error) {
+	if text == "" {
+		return nil, nil
+	}
+	template, err := topic.ParseTemplate(text)
+	return func(siteID, machineID string) (string, error) { return template.Topic(siteID, machineID, "") }, err
 }
 
 func bridgeTarget(b config.OPCUABridge) string {

@@ -152,7 +152,7 @@ func (c *Config) validateBridges() []Fault {
 func (c *Config) bridged() []publication {
 	var list []publication
 	for i, o := range c.OPCUA.Connections {
-		broker := ""
+		var broker string
 		switch name := o.Bridge.Connection; name {
 		case "":
 			continue

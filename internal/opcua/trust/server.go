@@ -60,6 +60,7 @@ func VerifyServer(chain []byte, cfg config.OPCUAConnection, now time.Time) error
 	return nil
 }
 
+// ReadRoots reads the CAs of server_ca_file.
 func ReadRoots(cfg config.OPCUAConnection) (*x509.CertPool, error) {
 	roots := x509.NewCertPool()
 	pemText, err := os.ReadFile(cfg.ServerCAFile)

@@ -31,9 +31,10 @@ func testConnectionNotes(t *testing.T, s Store) {
 	large := string(bytes.Repeat([]byte("\x00\xff 𝄞"), 40_000))
 	put("press", "cursors-1", "one")
 	put("press", "Cursors-1", large)
-	put("press", "cursors-1 ", "")
+	const withBlank = "cursors-1 "
+	put("press", withBlank, "")
 	put("Press", "cursors-1", "another")
 	put("press", "cursors-1", "two")
-	expect("press", map[string][]byte{"cursors-1": []byte("two"), "Cursors-1": []byte(large), "cursors-1 ": {}})
+	expect("press", map[string][]byte{"cursors-1": []byte("two"), "Cursors-1": []byte(large), withBlank: {}})
 	expect("Press", map[string][]byte{"cursors-1": []byte("another")})
 }

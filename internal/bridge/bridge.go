@@ -14,7 +14,6 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
-	"plantgate/internal/mqtt/topic"
 	"plantgate/internal/outbox"
 )
 
@@ -23,9 +22,9 @@ type Settings struct {
 	// Connection is the name of the OPC UA connection, Target the target of the outbox.
 	Connection string
 	Target     string
-	// Snapshot and Variable are templates of topics, which may have {site} and {machine};
-	// "" publishes nothing of that shape.
-	Snapshot, Variable string
+	// Snapshot and Variable give the topics of a machine; nil publishes nothing of that
+	// shape.
+	Snapshot, Variable Topic
 	QoS                byte
 	// Retained messages stand at the broker until the next of their topic.
 	Retained bool
@@ -37,6 +36,9 @@ type Settings struct {
 	// Variables are what the connection reads, in the order of the snapshot.
 	Variables []Variable
 }
+
+// Topic is the topic for a machine.
+type Topic func(siteID, machineID string) (string, error)
 
 // Variable is a signal of a machine.
 type Variable struct{ SiteID, MachineID, Signal string }
@@ -81,34 +83,23 @@ type Deps struct {
 type Bridge struct {
 	settings  Settings
 	snapshots map[string]*snapshot // by topic
-	variable  topic.Template
-	snapshot  topic.Template
 	// newest is the time of the last value of each variable.
 	newest map[Variable]time.Time
 	sender *sender
 	log    *slog.Logger
 }
 
-// New checks the templates.
+// New fails where a variable has no topic.
 func New(s Settings, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		settings: s, snapshots: map[string]*snapshot{}, newest: map[Variable]time.Time{},
 		sender: newSender(s, deps), log: deps.Logger.With("connection", s.Connection),
 	}
-	var err error
-	if s.Variable != "" {
-		if b.variable, err = topic.ParseTemplate(s.Variable); err != nil {
-			return nil, fmt.Errorf("variable_topic: %w", err)
-		}
-	}
-	if s.Snapshot == "" {
+	if s.Snapshot == nil {
 		return b, nil
 	}
-	if b.snapshot, err = topic.ParseTemplate(s.Snapshot); err != nil {
-		return nil, fmt.Errorf("snapshot_topic: %w", err)
-	}
 	for _, v := range s.Variables {
-		name, err := b.snapshot.Topic(v.SiteID, v.MachineID, "")
+		name, err := s.Snapshot(v.SiteID, v.MachineID)
 		if err != nil {
 			return nil, fmt.Errorf("snapshot_topic: %w", err)
 		}

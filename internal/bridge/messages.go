@@ -62,10 +62,10 @@ func (b *Bridge) news(r *mes.Record) []change {
 }
 
 func (b *Bridge) appendVariable(list []outbox.Message, c change) []outbox.Message {
-	if b.settings.Variable == "" {
+	if b.settings.Variable == nil {
 		return list
 	}
-	name, err := b.variable.Topic(c.variable.SiteID, c.variable.MachineID, "")
+	name, err := b.settings.Variable(c.variable.SiteID, c.variable.MachineID)
 	if err != nil {
 		b.log.Warn("a variable can't be published", "node_id", c.nodeID, "error", err)
 		return list
@@ -87,10 +87,10 @@ func (b *Bridge) appendVariable(list []outbox.Message, c change) []outbox.Messag
 // appendSnapshot adds a snapshot, unless one of the changes that follow is of the same
 // moment and of the same snapshot: then that one makes it.
 func (b *Bridge) appendSnapshot(list []outbox.Message, c change, rest []change) []outbox.Message {
-	if b.settings.Snapshot == "" {
+	if b.settings.Snapshot == nil {
 		return list
 	}
-	name, err := b.snapshot.Topic(c.variable.SiteID, c.variable.MachineID, "")
+	name, err := b.settings.Snapshot(c.variable.SiteID, c.variable.MachineID)
 	if err != nil {
 		b.log.Warn("a variable can't be published", "node_id", c.nodeID, "error", err)
 		return list
@@ -101,7 +101,7 @@ func (b *Bridge) appendSnapshot(list []outbox.Message, c change, rest []change) 
 		if !next.at.Equal(c.at) {
 			break
 		}
-		if other, err := b.snapshot.Topic(next.variable.SiteID, next.variable.MachineID, ""); err == nil && other == name {
+		if other, err := b.settings.Snapshot(next.variable.SiteID, next.variable.MachineID); err == nil && other == name {
 			return list
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"plantgate/internal/bridge"
 	"plantgate/internal/mes"
-	"plantgate/internal/opcua/bridge"
 	"plantgate/internal/outbox"
 )
 
@@ -95,9 +95,13 @@ func (c committed) Ingest(_ context.Context, batch []mes.Record) ([]mes.Receipt,
 	return receipts, c.err
 }
 
+func always(topic string) bridge.Topic {
+	return func(string, string) (string, error) { return topic, nil }
+}
+
 func settings() bridge.Settings {
 	return bridge.Settings{
-		Connection: "plc", Target: "mqtt:hall", Snapshot: "opc_data/all_variables", Variable: "opc_data/my_variable", QoS: 1,
+		Connection: "plc", Target: "mqtt:hall", Snapshot: always("opc_data/all_variables"), Variable: always("opc_data/my_variable"), QoS: 1,
 		MaxAge: time.Hour, MaxWaiting: 100,
 		Variables: []bridge.Variable{{"main", "M1", "Stored"}, {"main", "M1", "Synchronous"}, {"main", "M1", "Asynchronous"}},
 	}
@@ -178,7 +182,8 @@ func TestShapes(t *testing.T) {
 func TestTopicsOfMachines(t *testing.T) {
 	t.Parallel()
 	s := settings()
-	s.Snapshot, s.Variable = "opc/{site}/{machine}", ""
+	s.Variable = nil
+	s.Snapshot = func(site, machine string) (string, error) { return "opc/" + site + "/" + machine, nil }
 	s.Variables = []bridge.Variable{{"main", "M1", "A"}, {"main", "M2", "A"}}
 	to := &box{}
 	b := open(t, s, to)
@@ -193,7 +198,7 @@ func TestTopicsOfMachines(t *testing.T) {
 func TestNothingIsPublishedThatIsNotStored(t *testing.T) {
 	t.Parallel()
 	s := settings()
-	s.Snapshot = ""
+	s.Snapshot = nil
 	to := &box{}
 	b := open(t, s, to)
 	failed := errors.New("full")
@@ -210,7 +215,7 @@ func TestNothingIsPublishedThatIsNotStored(t *testing.T) {
 func TestAwayDatabase(t *testing.T) {
 	t.Parallel()
 	s := settings()
-	s.Snapshot = ""
+	s.Snapshot = nil
 	to := &box{away: true}
 	b := open(t, s, to)
 	var want []string
@@ -234,7 +239,7 @@ func TestAwayDatabase(t *testing.T) {
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	s := settings()
-	s.Snapshot = ""
+	s.Snapshot = nil
 	to := &box{away: true}
 	b := open(t, s, to)
 	var batch []mes.Record
