@@ -27,6 +27,9 @@ type OPCUANode struct {
 	// Map turns values into statuses (e.g. "1": Running), by their text or by the name of
 	// an enumeration's value: the node is then the machine's state.
 	Map map[string]string `koanf:"map"`
+	// Enum is what becomes of an enumeration: both (its number, and its text as the
+	// signal name.text beside it; the default), number or text.
+	Enum string `koanf:"enum"`
 	// Role is one of mes.Roles; "" is a measurement, or the state with a map.
 	Role string `koanf:"role"`
 	// Scale and Offset make value × scale + offset of a number, in exact decimals.
@@ -41,6 +44,13 @@ type OPCUANode struct {
 	SamplingInterval time.Duration `koanf:"sampling_interval"`
 	QueueSize        uint32        `koanf:"queue_size"`
 }
+
+// The forms of an enumeration.
+const (
+	EnumBoth   = "both"
+	EnumNumber = "number"
+	EnumText   = "text"
+)
 
 // The triggers of a data change (OPC 10000-4, 7.22.2).
 const (
@@ -257,6 +267,9 @@ func unknownCapture(text string, captures []string) string {
 
 // validateValues checks what becomes of values.
 func (n OPCUANode) validateValues(key string, f *faults) {
+	if !slices.Contains([]string{"", EnumBoth, EnumNumber, EnumText}, n.Enum) {
+		f.add(key+".enum", "must be %s, %s or %s, not %q", EnumBoth, EnumNumber, EnumText, n.Enum)
+	}
 	for _, value := range slices.Sorted(maps.Keys(n.Map)) {
 		if !slices.Contains(mes.Statuses(), mes.Status(n.Map[value])) {
 			f.add(key+".map", "%q must become Running, Idle, Stopped or Maintenance, not %q", value, n.Map[value])

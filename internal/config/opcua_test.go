@@ -88,6 +88,7 @@ func TestOPCUAFaults(t *testing.T) {
 		"sampling":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].SamplingInterval = -1 }, "machines[0].nodes[0].sampling_interval"},
 		"queue of a node": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].QueueSize = 1e6 }, "machines[0].nodes[0].queue_size"},
 		"unknown status":  {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Map["2"] = "Broken" }, "machines[0].nodes[1].map"},
+		"unknown enum":    {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Enum = "texts" }, "machines[0].nodes[1].enum"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

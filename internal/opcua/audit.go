@@ -3,12 +3,12 @@ package opcua
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/opcua/address"
-	"plantgate/internal/opcua/vqt"
 )
 
 // auditMost bounds the nodes that one audit reads.
@@ -68,14 +68,17 @@ func (s *session) present(ctx context.Context, nodes []*node) ([]*ua.DataValue, 
 		}
 		req.NodesToRead = append(req.NodesToRead, &ua.ReadValueID{NodeID: nodeID, AttributeID: ua.AttributeIDValue, DataEncoding: &ua.QualifiedName{}})
 	}
-	res, err := s.client.Read(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	if len(res.Results) != len(nodes) {
-		return nil, fmt.Errorf("the server gave %d values for %d nodes", len(res.Results), len(nodes))
-	}
-	return res.Results, nil
+	// Not by Read, which gives a structure that is null a bad status of its own making.
+	var values []*ua.DataValue
+	err := s.client.Send(ctx, req, func(r ua.Response) error {
+		res, ok := r.(*ua.ReadResponse)
+		if !ok || len(res.Results) != len(nodes) {
+			return fmt.Errorf("the server's answer to a read of %d nodes does not fit: a %T", len(nodes), r)
+		}
+		values = res.Results
+		return nil
+	})
+	return values, err
 }
 
 // compare holds the present value of a quiet node against the last that it brought.
@@ -84,11 +87,8 @@ func (s *session) compare(n *node, dv *ua.DataValue) {
 	if n.fault != "" || !n.known {
 		return
 	}
-	v, err := vqt.Of(dv)
-	if err == nil {
-		v.Value, _, err = n.convert.of(v.Value, v.StatusCode.Severity() == "bad")
-	}
-	if err != nil || v.Value == n.lastText && v.StatusCode == n.lastCode {
+	r := n.record(dv, n.variable, time.Now())
+	if r.Fault != nil || slices.Equal(r.Signals, n.last) && r.StatusCode == n.lastCode {
 		n.doubted = false
 		return
 	}

@@ -22,7 +22,9 @@ type binding struct {
 	// nodeID is the configured text, with ns= or nsu=.
 	nodeID  string
 	convert conversion
-	ask     monitoring
+	// enum is what becomes of an enumeration.
+	enum vqt.Enum
+	ask  monitoring
 }
 
 // bindingOf is what a configured node becomes. A node that is mapped to statuses makes
@@ -37,6 +39,7 @@ func bindingOf(cfg config.OPCUAConnection, m config.OPCUAMachine, n config.OPCUA
 		unit:       n.Unit,
 		nodeID:     n.Address(),
 		convert:    newConversion(n),
+		enum:       enumForms[n.Enum],
 		ask:        newMonitoring(cfg, n),
 	}
 	if len(n.Map) > 0 {
@@ -45,12 +48,17 @@ func bindingOf(cfg config.OPCUAConnection, m config.OPCUAMachine, n config.OPCUA
 	return b
 }
 
-// record turns one changed value into one record. It is pure: the same DataValue
-// gives the same record, but for ReceivedAt.
+// enumForms are the forms of an enumeration by their name in the configuration.
+var enumForms = map[string]vqt.Enum{
+	"": vqt.EnumBoth, config.EnumBoth: vqt.EnumBoth, config.EnumNumber: vqt.EnumNumber, config.EnumText: vqt.EnumText,
+}
+
+// record turns one changed value into one record; known is what is known of its variable,
+// nil if nothing. It is pure: the same DataValue gives the same record, but for ReceivedAt.
 //
 // The time is the source's, else the server's; where there is neither it stays
 // zero with mes.TimeReceipt, and the ingest service stamps it.
-func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
+func (b *binding) record(dv *ua.DataValue, known *vqt.Variable, receivedAt time.Time) mes.Record {
 	r := mes.Record{
 		SiteID:     b.siteID,
 		MachineID:  b.machineID,
@@ -63,22 +71,33 @@ func (b *binding) record(dv *ua.DataValue, receivedAt time.Time) mes.Record {
 			Format:     string(ingest.FormatDataValue),
 		},
 	}
-	v, err := vqt.Of(dv)
+	v, err := vqt.Of(dv, known)
 	r.Time, r.TimeOrigin, r.ServerTime, r.StatusCode = v.Time, v.TimeOrigin, v.ServerTime, v.StatusCode
 	if v.Overflow {
 		r.Flags = append(r.Flags, mes.FlagOverflow)
+	}
+	if err == nil {
+		r.Signals, err = v.Signals(b.signal, b.unit, b.enum)
 	}
 	if err != nil {
 		r.Fault = mes.Errorf(mes.CodeUnsupported, "node %s: %w", b.nodeID, err)
 		r.Payload = vqt.Describe(b.nodeID, dv)
 		return r
 	}
-	value, status, err := b.convert.of(v.Value, r.StatusCode.Severity() == "bad")
+	value, status, err := b.convert.of(v.Value(), r.StatusCode.Severity() == "bad")
 	if err != nil {
 		r.Fault = mes.Errorf(mes.CodeInvalid, "node %s: %w", b.nodeID, err)
 		r.Payload = vqt.Describe(b.nodeID, dv)
 		return r
 	}
-	r.Signals, r.Status = []mes.Signal{{Name: b.signal, Value: value, Unit: b.unit}}, status
+	for i := range r.Signals {
+		if s := &r.Signals[i]; s.Name == b.signal && s.Value == v.Value() {
+			s.Value = value
+		}
+	}
+	if text := v.Text(); status == "" && !text.IsNull() {
+		status = b.convert.status[text.Text()]
+	}
+	r.Status = status
 	return r
 }

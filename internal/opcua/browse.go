@@ -153,14 +153,12 @@ func (b *browser) describe(ctx context.Context, node *ua.NodeID, n *BrowsedNode)
 	if t, ok := valueOf(res.Results[0]).(*ua.NodeID); ok && t != nil {
 		n.DataType = typeOf(t)
 	}
-	switch v, err := vqt.Of(res.Results[1]); {
-	case err != nil:
+	v, err := vqt.Of(res.Results[1], nil)
+	if err != nil {
 		n.Value = "(" + err.Error() + ")"
-	case v.Value.IsNull():
-		n.Value = ""
-	default:
-		n.Value = v.Value.Text()
+		return nil
 	}
+	n.Value = v.String()
 	return nil
 }
 

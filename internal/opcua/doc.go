@@ -14,7 +14,20 @@
 // for the end of a connection (it has only a channel, which blocks the client
 // when nobody reads it), and its server, on which the simulator stands, panics on
 // data types as the standard has them. Neither version is trusted with
-// reconnecting here. Both decode in goroutines of their own, and some malformed
-// answers make them panic or loop: a hostile server can end the process, so OPC
-// UA servers belong into the plant's network.
+// reconnecting here.
+//
+// Both decode in goroutines of their own, where nobody can recover from a panic, so that
+// a hostile server can end the process by the bytes of a Variant (OPC 10000-6, 5.2.2.16):
+//
+//   - an array of a length below -1 (panic);
+//   - dimensions whose product overflows 32 bits to the number of elements (a loop
+//     without end, or memory without end);
+//   - a count of dimensions up to 2^31-1 (8 GiB at once);
+//   - Variants, DataValues or DiagnosticInfos nested as deep as a message is long (the stack).
+//
+// So OPC UA servers belong into the plant's network. What of a value the library leaves to
+// this program (the bodies of structures that are not of the standard) is decoded by
+// vqt within bounds. Bytes before the library can't be looked at: its dialer insists on a
+// *net.TCPConn, and what it reads is encrypted where security is on. Other malformed
+// values end the connection; see probe.go.
 package opcua

@@ -140,21 +140,22 @@ func (e *examination) one(t *target, f *address.Facts) {
 		e.fault(t, "let the server's user read it, or give another user", "this user may not read it")
 		return
 	}
-	v, err := vqt.Of(f.Value)
+	v, err := vqt.Of(f.Value, nil)
 	switch {
+	case errors.As(err, new(*vqt.UnknownTypeError)): // a session asks for its type
 	case err != nil:
 		e.fault(t, "name a variable below it that has one value", "%s", err)
 	case t.ask.filter != nil && t.ask.filter.DeadbandType == uint32(ua.DeadbandTypePercent) && !f.HasRange:
 		e.fault(t, "give deadband as a number", "the deadband %s needs the property EURange, which it does not have", t.ask.deadband)
-	case v.Value.IsNull():
-	case needsNumber(t) && v.Value.Kind() != mes.KindNumber:
+	case v.Value().IsNull():
+	case needsNumber(t) && v.Value().Kind() != mes.KindNumber:
 		e.fault(t, "take scale, offset, deadband and role away, or name another node", "its value is no number")
 	default:
-		if _, _, err := t.convert.of(v.Value, v.StatusCode.Severity() == "bad"); err != nil {
+		if _, _, err := t.convert.of(v.Value(), v.StatusCode.Severity() == "bad"); err != nil {
 			e.fault(t, "", "its value %s", err)
 			return
 		}
-		e.unknownNames(t, v.Value)
+		e.unknownNames(t, v.Value())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -13,6 +14,7 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/opcua/address"
 	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/vqt"
 )
 
 const (
@@ -46,9 +48,14 @@ type node struct {
 	doubted  bool
 	// untimed is set while its values have no time of the source.
 	untimed bool
+	// id is what the address means in this session, variable what is known of it.
+	id       *ua.NodeID
+	variable *vqt.Variable
+	// undecodable is why the node may not be monitored: its value ends the session.
+	undecodable string
 	// What was last handed to ingest; it outlives sessions.
 	known    bool
-	lastText mes.Value
+	last     []mes.Signal
 	lastCode mes.StatusCode
 }
 
@@ -56,6 +63,7 @@ type node struct {
 func (n *node) begin() {
 	n.itemID, n.first, n.fault, n.retryAt, n.wait = 0, true, "", time.Time{}, nil
 	n.notifiedNow(time.Now())
+	n.id, n.variable = nil, nil
 }
 
 // repeats tells whether the first notification of a new item only says what is
@@ -67,11 +75,10 @@ func (n *node) repeats(r *mes.Record) bool {
 	if r.Fault != nil {
 		return false
 	}
-	v := r.Signals[0].Value
-	if first && n.known && r.TimeOrigin != mes.TimeSource && v == n.lastText && r.StatusCode == n.lastCode {
+	if first && n.known && r.TimeOrigin != mes.TimeSource && slices.Equal(r.Signals, n.last) && r.StatusCode == n.lastCode {
 		return true
 	}
-	n.known, n.lastText, n.lastCode = true, v, r.StatusCode
+	n.known, n.last, n.lastCode = true, r.Signals, r.StatusCode
 	return false
 }
 
@@ -110,8 +117,16 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 			s.putAside(n, err.Error())
 			continue
 		}
+		if n.undecodable != "" && !s.decodableAgain(ctx, n, nodeID) {
+			s.putAside(n, n.undecodable)
+			continue
+		}
+		n.id = nodeID
 		requests = append(requests, n.request(nodeID))
 		asked = append(asked, n)
+	}
+	if err := s.describe(ctx, asked); err != nil {
+		return err
 	}
 	results, err := s.createItems(ctx, requests)
 	if err != nil {

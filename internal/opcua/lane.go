@@ -25,7 +25,12 @@ type lane struct {
 	last    uint32
 	// subscribed is set once a subscription has worked.
 	subscribed bool
-	log        *slog.Logger
+	// shortLives counts sessions in a row that ended soon; probed is how many nodes were
+	// read one by one since.
+	shortLives, probed int
+	// typeFailures counts sessions in a row that ended while the server's types were read.
+	typeFailures int
+	log          *slog.Logger
 }
 
 // supervise builds one session after the other until ctx ends. Between them the state
@@ -68,7 +73,7 @@ func (l *lane) pause(err error, wait *backoff.ExponentialBackOff) time.Duration 
 }
 
 // connection is the life of one session: open, subscribe, receive, close.
-func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.ExponentialBackOff) error {
+func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.ExponentialBackOff) (err error) {
 	s, err := l.open(ctx)
 	if err != nil {
 		return err
@@ -81,7 +86,9 @@ func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.Exponenti
 			return err
 		}
 	}
-	if err := s.subscribe(ctx); err != nil {
+	since := time.Now()
+	defer func() { l.lived(since, err) }()
+	if err = s.subscribe(ctx); err != nil {
 		return err
 	}
 	err = s.recovering(ctx, func() error { return s.receive(ctx) })

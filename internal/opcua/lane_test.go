@@ -104,7 +104,7 @@ func TestAudit(t *testing.T) {
 	s := &session{lane: a.newLane(0)}
 	n := &node{binding: *oneBinding()}
 	n.begin()
-	says := func(v any) { r := n.record(dataValue(v), time.Now()); n.repeats(&r) }
+	says := func(v any) { r := n.record(dataValue(v), nil, time.Now()); n.repeats(&r) }
 	says(int32(1))
 	for i, step := range []struct {
 		value any

@@ -89,7 +89,7 @@ func (s *session) fill(ctx context.Context, list []missed) error {
 		spans = append(spans, history.Span{NodeID: m.nodeID, From: from, To: m.to})
 	}
 	results, err := history.Reader{Client: s.client, Limits: s.limits}.Read(ctx, spans, func(i int, v *ua.DataValue) error {
-		return s.old(ctx, asked[i].node, v)
+		return s.old(ctx, asked[i], v)
 	})
 	if err != nil {
 		return err
@@ -110,8 +110,8 @@ func (s *session) fill(ctx context.Context, list []missed) error {
 }
 
 // old hands a value of history on.
-func (s *session) old(ctx context.Context, n *node, v *ua.DataValue) error {
-	r := n.record(v, mes.Micros(s.a.deps.Now()))
+func (s *session) old(ctx context.Context, m missed, v *ua.DataValue) error {
+	r := m.record(v, s.types.Variable(m.nodeID), mes.Micros(s.a.deps.Now()))
 	if r.TimeOrigin != mes.TimeSource {
 		return nil // it has no place in history
 	}

@@ -170,7 +170,7 @@ func TestConversion(t *testing.T) {
 			t.Errorf("%s: %v and %q, want %v and %q", name, got, status, tc.want, tc.status)
 		}
 	}
-	r := (&binding{convert: counter, nodeID: "i=1", signal: "good_count"}).record(dataValue(-1.5), time.Now())
+	r := (&binding{convert: counter, nodeID: "i=1", signal: "good_count"}).record(dataValue(-1.5), nil, time.Now())
 	if r.Fault == nil || len(r.Payload) == 0 {
 		t.Errorf("a counter of -1.5 makes %+v", r)
 	}
@@ -293,7 +293,7 @@ func TestAuditComparesWhatIsStored(t *testing.T) {
 	scaled := &node{binding: binding{convert: newConversion(config.OPCUANode{Scale: "2"})}, itemID: 1}
 	quiet := &node{binding: binding{ask: newMonitoring(a.cfg, config.OPCUANode{Deadband: "5"})}, itemID: 2}
 	s.nodes = []*node{quiet, scaled}
-	r := scaled.record(dataValue(int32(3)), time.Now())
+	r := scaled.record(dataValue(int32(3)), nil, time.Now())
 	scaled.repeats(&r)
 	for range 3 {
 		s.compare(scaled, dataValue(int32(3)))

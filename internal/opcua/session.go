@@ -12,6 +12,7 @@ import (
 
 	"plantgate/internal/mes"
 	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/vqt"
 )
 
 // errLost means that the TCP connection ended.
@@ -44,6 +45,10 @@ type session struct {
 	// soon is due when the model has changed and settled; changing is set until then.
 	soon     *time.Timer
 	changing bool
+	// types are the server's data types.
+	types *vqt.Types
+	// untyped is set of a session that must not ask for them.
+	untyped bool
 	// asks is set where the server does not let its clock be monitored: it is
 	// then read whenever the watchdog is due.
 	asks bool
@@ -57,6 +62,7 @@ func (l *lane) open(ctx context.Context) (*session, error) {
 		lost:    make(chan struct{}, 1),
 		scans:   make(chan scan, 1),
 		soon:    time.NewTimer(time.Hour),
+		types:   vqt.NewTypes(),
 		filling: map[*node]gap{},
 	}
 	var err error
@@ -114,6 +120,9 @@ func (s *session) subscribe(ctx context.Context) error {
 	}
 	for _, n := range s.nodes {
 		n.begin()
+	}
+	if err := s.probe(ctx); err != nil {
+		return err
 	}
 	if s.number == 0 {
 		if err := s.monitorModel(ctx); err != nil {
@@ -261,7 +270,7 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 		}
 		n.notifiedNow(time.Now())
 		s.judge(n, item.Value)
-		r := n.record(item.Value, now)
+		r := s.record(n, item.Value, now)
 		values++
 		first := n.first
 		if n.repeats(&r) {
