@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"plantgate/internal/mes"
@@ -46,7 +47,10 @@ func (b *Bridge) news(r *mes.Record) []change {
 		at = r.ReceivedAt
 	}
 	var list []change
-	for _, s := range r.Signals {
+	for i, s := range r.Signals {
+		if isText(r.Signals, i) {
+			continue // subscribers know one value of a node
+		}
 		v := Variable{r.SiteID, r.MachineID, s.Name}
 		if !at.After(b.newest[v]) {
 			continue
@@ -59,6 +63,12 @@ func (b *Bridge) news(r *mes.Record) []change {
 		list = append(list, c)
 	}
 	return list
+}
+
+// isText tells whether a signal is the text of an enumeration, beside its number.
+func isText(signals []mes.Signal, i int) bool {
+	number, ok := strings.CutSuffix(signals[i].Name, mes.TextSuffix)
+	return ok && slices.ContainsFunc(signals, func(s mes.Signal) bool { return s.Name == number })
 }
 
 func (b *Bridge) appendVariable(list []outbox.Message, c change) []outbox.Message {

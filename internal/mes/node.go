@@ -2,6 +2,9 @@ package mes
 
 import "strings"
 
+// TextSuffix follows the signal of an enumeration in the name of the one of its text.
+const TextSuffix = ".text"
+
 // NodeName is the signal name of an OPC UA node id such as
 // ns=1;s=Objects/MyFolder/MyStoredVariable: what follows the last slash or dot of
 // its identifier.

@@ -17,9 +17,6 @@ const (
 	maxValues = 1 << 18
 )
 
-// textSuffix follows the signal of an enumeration in the name of the one of its text.
-const textSuffix = ".text"
-
 // tree is a value as it is stored: a leaf, or the members of a structure.
 type tree struct {
 	// leaf is a scalar or an array; null of a structure.
@@ -91,7 +88,7 @@ func (t *tree) flatten(name, unit string, form Enum, list *[]mes.Signal) {
 	default:
 		*list = append(*list, mes.Signal{Name: name, Value: t.leaf, Unit: unit})
 		if t.named && form == EnumBoth {
-			*list = append(*list, mes.Signal{Name: name + textSuffix, Value: t.text})
+			*list = append(*list, mes.Signal{Name: name + mes.TextSuffix, Value: t.text})
 		}
 	}
 }
