@@ -35,6 +35,9 @@ type Deps struct {
 	Adapters func() []mes.AdapterStatus
 	// Samples tries MQTT messages; nil where there are no connections.
 	Samples SampleTester
+	// Certificates has those of OPC UA servers of which somebody has to decide; nil where
+	// there are none.
+	Certificates Certificates
 	// Registerer takes the metrics of this package, Gatherer shows all of them.
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -137,6 +140,9 @@ func (a *API) routes() []route {
 		{post, "/api/v1/quarantine/:id/discard", mes.ScopeDataWrite, noBody, a.discardQuarantined},
 
 		{get, "/api/v1/adapters", mes.ScopeAdaptersRead, noBody, a.listAdapters},
+		{get, "/api/v1/adapters/opcua/:name/certificates", mes.ScopeAdaptersRead, noBody, a.listCertificates},
+		{post, "/api/v1/adapters/opcua/:name/certificates/:thumbprint/approve", mes.ScopeAdmin, noBody, a.approveCertificate},
+		{post, "/api/v1/adapters/opcua/:name/certificates/:thumbprint/reject", mes.ScopeAdmin, noBody, a.rejectCertificate},
 		{post, "/api/v1/adapters/mqtt/:name/test", mes.ScopeAdaptersRead, resourceBody, a.testMessage},
 
 		{get, "/healthz", open, noBody, a.getHealth},

@@ -17,6 +17,7 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
 	"plantgate/internal/opcua"
+	"plantgate/internal/opcua/link"
 )
 
 // lowSpace is how many free bytes are warned of.
@@ -41,7 +42,7 @@ func Examine(ctx context.Context, cfg config.Config) *doctor.Report {
 		mqtt.Examine(ctx, c, cfg.Data.MaxRecord, r)
 	}
 	for _, c := range cfg.OPCUA.Connections {
-		opcua.Examine(ctx, c, cfg.Server.TLS.Folder, r)
+		opcua.Examine(ctx, c, link.Deps{Folder: cfg.Server.TLS.Folder, Judge: judgeOf(cfg, nil), Now: time.Now}, r)
 	}
 	return r
 }

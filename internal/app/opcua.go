@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt/topic"
 	"plantgate/internal/opcua"
+	"plantgate/internal/opcua/trust"
 )
 
 // openOPCUA makes a connection, with its bridge if it has one.
@@ -24,12 +26,26 @@ func (a *App) openOPCUA(c config.OPCUAConnection, to ingest.Ingester) (adapter, 
 		to = b.Ingester(to)
 	}
 	ad, err := opcua.New(c, opcua.Deps{
-		Ingester: to, Notebook: a.storage.storeOf(), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
+		Ingester: to, Notebook: a.storage.storeOf(), Judge: judgeOf(a.cfg, a.certificates()), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
 	})
 	if err != nil || b == nil {
 		return ad, err
 	}
 	return bridged{ad, b}, nil
+}
+
+// judgeOf decides which OPC UA servers are trusted.
+func judgeOf(cfg config.Config, r *trust.Registry) *trust.Judge {
+	folder := cfg.OPCUA.TrustFolder
+	if folder == "" {
+		folder = filepath.Join(cfg.Server.TLS.Folder, "opcua")
+	}
+	return &trust.Judge{Folder: folder, Registry: r, Now: time.Now}
+}
+
+// certificates are those of OPC UA servers of which somebody has to decide.
+func (a *App) certificates() *trust.Registry {
+	return trust.NewRegistry(a.storage.storeOf(), time.Now)
 }
 
 // openBridge returns nil if the connection has none.

@@ -18,6 +18,9 @@ import (
 
 // OPCUA holds the connections to OPC UA servers.
 type OPCUA struct {
+	// TrustFolder has certificates of servers, CAs and revocation lists; "" is the folder
+	// opcua in server.tls.folder.
+	TrustFolder string            `koanf:"trust_folder"`
 	Connections []OPCUAConnection `koanf:"connections"`
 }
 
@@ -34,12 +37,16 @@ type OPCUAConnection struct {
 	Username       string `koanf:"username"`
 	Password       string `koanf:"password"`
 	PasswordFile   string `koanf:"password_file"`
+	// UserCertFile and UserKeyFile (PEM) are by what the user proves who it is, instead of
+	// a password.
+	UserCertFile string `koanf:"user_cert_file"`
+	UserKeyFile  string `koanf:"user_key_file"`
 	// CertFile and KeyFile are the client's own application certificate (PEM).
 	CertFile string `koanf:"cert_file"`
 	KeyFile  string `koanf:"key_file"`
 	// ServerThumbprint is the SHA-256 of the server's certificate (hex), or
-	// ServerCAFile the CA that signed it; one is required with security, or with
-	// a password.
+	// ServerCAFile the CA that signed it. Without either the trust folder and people's
+	// approval decide.
 	ServerThumbprint   string        `koanf:"server_thumbprint"`
 	ServerCAFile       string        `koanf:"server_ca_file"`
 	PublishingInterval time.Duration `koanf:"publishing_interval"`
@@ -214,8 +221,6 @@ func (o OPCUAConnection) validateSecurity(f *faults) {
 		f.add("security_mode", "must be one of %s, not %q", strings.Join(modes, ", "), o.SecurityMode)
 	case (o.SecurityPolicy == PolicyNone) != (o.SecurityMode == ModeNone):
 		f.add("security_mode", "None goes with the policy None only")
-	case o.SecurityMode != ModeNone && o.ServerThumbprint == "" && o.ServerCAFile == "":
-		f.add("server_thumbprint", "security needs server_thumbprint or server_ca_file, by which the server is recognised")
 	}
 	if o.ServerThumbprint != "" {
 		if _, err := ParseThumbprint(o.ServerThumbprint); err != nil {
@@ -224,6 +229,12 @@ func (o OPCUAConnection) validateSecurity(f *faults) {
 	}
 	if (o.CertFile == "") != (o.KeyFile == "") {
 		f.add("cert_file", "cert_file and key_file belong together")
+	}
+	if (o.UserCertFile == "") != (o.UserKeyFile == "") {
+		f.add("user_cert_file", "user_cert_file and user_key_file belong together")
+	}
+	if o.UserCertFile != "" && o.Username != "" {
+		f.add("user_cert_file", "give username or user_cert_file, not both")
 	}
 	if o.Password != "" && o.PasswordFile != "" {
 		f.add("password_file", "give password or password_file, not both")

@@ -13,6 +13,7 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/opcua/address"
 	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/trust"
 )
 
 // Deps is what an adapter needs of the program.
@@ -24,6 +25,8 @@ type Deps struct {
 	// Folder holds the client's own certificate, made on first use where none is
 	// configured. All connections share it.
 	Folder string
+	// Judge decides which servers are trusted; nil knows the configuration only.
+	Judge *trust.Judge
 	// Notebook keeps the cursors of nodes; without it they are forgotten at a stop.
 	Notebook Notebook
 	// Now is the clock of receipt; nil is time.Now.
@@ -31,7 +34,7 @@ type Deps struct {
 }
 
 // link is what a session needs of it.
-func (d Deps) link() link.Deps { return link.Deps{Folder: d.Folder, Now: d.Now} }
+func (d Deps) link() link.Deps { return link.Deps{Folder: d.Folder, Judge: d.Judge, Now: d.Now} }
 
 func (d Deps) withDefaults() Deps {
 	if d.Logger == nil {

@@ -8,7 +8,6 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,8 +17,8 @@ import (
 // Notebook keeps what a connection has to know after a restart. While the database is away
 // errors have mes.ErrStoreAway in their chain.
 type Notebook interface {
-	// ConnectionNotes are what was kept, by its names.
-	ConnectionNotes(ctx context.Context, connection string) (map[string][]byte, error)
+	// ConnectionNotes are what was kept under names that begin with prefix.
+	ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error)
 	// PutConnectionNote keeps a text in the place of the one of that name.
 	PutConnectionNote(ctx context.Context, connection, name string, text []byte) error
 }
@@ -199,16 +198,13 @@ func (c *cursors) load(ctx context.Context) error {
 	if loaded {
 		return nil
 	}
-	notes, err := c.notebook.ConnectionNotes(ctx, c.connection)
+	notes, err := c.notebook.ConnectionNotes(ctx, c.connection, cursorsPrefix)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, text := range notes {
-		if !strings.HasPrefix(name, cursorsPrefix) {
-			continue
-		}
 		kept := map[string]time.Time{}
 		if err := json.Unmarshal(text, &kept); err != nil {
 			c.log.Error("opcua: what was kept of cursors can't be read; what was missed before this start is not filled in", "note", name, "error", err)

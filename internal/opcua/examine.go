@@ -14,7 +14,6 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/doctor"
 	"plantgate/internal/opcua/link"
-	"plantgate/internal/opcua/trust"
 )
 
 // maxSkew is how far the clocks of a server and of this machine may differ: as far as
@@ -24,15 +23,15 @@ const maxSkew = 10 * time.Second
 // Examine holds a connection's configuration against its server: whether it answers, which
 // security it offers, whether its certificate is trusted, and what its clock says; and its
 // nodes, by a session. folder has plantgate's own certificate, which is not made here.
-func Examine(ctx context.Context, cfg config.OPCUAConnection, folder string, report *doctor.Report) {
+func Examine(ctx context.Context, cfg config.OPCUAConnection, deps link.Deps, report *doctor.Report) {
 	s := report.On("opcua " + cfg.Name)
-	if examineServer(ctx, cfg, s) {
-		examineNodes(ctx, cfg, folder, s)
+	if examineServer(ctx, cfg, deps, s) {
+		examineNodes(ctx, cfg, deps, s)
 	}
 }
 
 // examineServer looks at all but nodes, and tells whether a session may be tried.
-func examineServer(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Subject) bool {
+func examineServer(ctx context.Context, cfg config.OPCUAConnection, deps link.Deps, s *doctor.Subject) bool {
 	t := link.DefaultTiming()
 	ctx, cancel := context.WithTimeout(ctx, t.Open+t.Request)
 	defer cancel()
@@ -55,7 +54,7 @@ func examineServer(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Su
 	if chosen == nil || !cfg.Secured() && cfg.Username == "" {
 		return chosen != nil
 	}
-	if err := trust.VerifyServer(chosen.ServerCertificate, cfg, time.Now()); err != nil {
+	if err := deps.Verify(ctx, cfg, chosen); err != nil {
 		s.Fail("server certificate", "", "%s", err)
 		return false
 	}

@@ -31,14 +31,14 @@ const (
 
 // examineNodes opens a session as the server would, and looks at every configured node:
 // whether it is there, readable, and of a type that fits what is asked of it; and how many
-// nodes a pattern leads to. folder has plantgate's own certificate.
-func examineNodes(ctx context.Context, cfg config.OPCUAConnection, folder string, s *doctor.Subject) {
+// nodes a pattern leads to.
+func examineNodes(ctx context.Context, cfg config.OPCUAConnection, deps link.Deps, s *doctor.Subject) {
 	all := specs(cfg, "site")
 	if len(all) == 0 {
 		return
 	}
 	if cfg.Secured() && cfg.CertFile == "" {
-		if _, err := os.Stat(filepath.Join(folder, trust.PublicCertFile)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(deps.Folder, trust.PublicCertFile)); errors.Is(err, fs.ErrNotExist) {
 			s.Note("session", "start plantgate once, and let the server trust "+trust.PublicCertFile, "there is no certificate of plantgate's own yet, so that the nodes can't be looked at")
 			return
 		}
@@ -46,7 +46,7 @@ func examineNodes(ctx context.Context, cfg config.OPCUAConnection, folder string
 	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
 	defer cancel()
 	t := link.DefaultTiming()
-	c, err := link.Open(ctx, cfg, link.Deps{Folder: folder, Now: time.Now}, t)
+	c, err := link.Open(ctx, cfg, deps, t)
 	if err != nil {
 		s.Fail("session", "correct what it says; then the nodes can be looked at", "there is no session: %s", err)
 		return

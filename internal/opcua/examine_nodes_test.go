@@ -3,12 +3,14 @@ package opcua
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/config"
 	"plantgate/internal/doctor"
 	"plantgate/internal/opcua/address"
+	"plantgate/internal/opcua/link"
 )
 
 func TestDoctorSaysWhatMayNotBeRead(t *testing.T) {
@@ -39,7 +41,7 @@ func TestDoctorLooksAtNodes(t *testing.T) {
 		{Path: "/Objects/**/*-01/*:State", Signal: "state"},
 	}})
 	r := new(doctor.Report)
-	Examine(t.Context(), cfg, t.TempDir(), r)
+	Examine(t.Context(), cfg, link.Deps{Folder: t.TempDir(), Now: time.Now}, r)
 	for _, want := range []struct {
 		level doctor.Level
 		check string

@@ -4,10 +4,12 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"plantgate/internal/config"
 	"plantgate/internal/doctor"
 	"plantgate/internal/opcua"
+	"plantgate/internal/opcua/link"
 	"plantgate/internal/opcua/sim"
 )
 
@@ -50,7 +52,7 @@ func TestDoctor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := new(doctor.Report)
-			opcua.Examine(t.Context(), config.OPCUAConnection{Name: "plc", Endpoint: c.endpoint, SecurityPolicy: c.policy, SecurityMode: c.mode}, t.TempDir(), r)
+			opcua.Examine(t.Context(), config.OPCUAConnection{Name: "plc", Endpoint: c.endpoint, SecurityPolicy: c.policy, SecurityMode: c.mode}, link.Deps{Folder: t.TempDir(), Now: time.Now}, r)
 			for _, f := range r.Findings {
 				if f.Check == c.check && f.Level == c.level && strings.Contains(f.Detail+f.Advice, c.words) {
 					return

@@ -61,6 +61,9 @@ func (l *lane) pause(err error, wait *backoff.ExponentialBackOff) time.Duration 
 		if l.stand(mes.AdapterRefused, err.Error()) {
 			l.log.Error("opcua: connection refused", "error", err)
 		}
+		if r.Soon() {
+			return l.a.timing.undecided
+		}
 		return l.a.timing.refused
 	}
 	pause := max(wait.NextBackOff(), 0)

@@ -158,6 +158,7 @@ type timing struct {
 	backOffFirst time.Duration
 	backOffMax   time.Duration
 	refused      time.Duration // pause after the server, or we, refused on principle
+	undecided    time.Duration // pause while somebody has to decide of a certificate
 	nodeFirst    time.Duration // first retry of a bad node
 	nodeMax      time.Duration
 	audit        time.Duration // between two looks at nodes that say nothing
@@ -174,6 +175,7 @@ func defaultTiming() timing {
 		backOffFirst: 250 * time.Millisecond,
 		backOffMax:   3 * time.Second,
 		refused:      30 * time.Second,
+		undecided:    8 * time.Second,
 		nodeFirst:    5 * time.Second,
 		nodeMax:      10 * time.Second,
 		audit:        10 * time.Second,

@@ -13,15 +13,17 @@ type noteRow struct {
 }
 
 var (
-	notesOfConnection = portable("SELECT name, note FROM connection_note WHERE connection = ?")
+	notesOfConnection = portable("SELECT name, note FROM connection_note WHERE connection = ? AND name >= ? AND name < ?")
 	replaceNote       = portable("UPDATE connection_note SET note = ?, changed_at = ? WHERE connection = ? AND name = ?")
 	insertNote        = portable("INSERT INTO connection_note (connection, name, note, changed_at) VALUES (?, ?, ?, ?)")
 )
 
-// ConnectionNotes are what a connection keeps for itself, by its own names.
-func (s *Store) ConnectionNotes(ctx context.Context, connection string) (map[string][]byte, error) {
+// ConnectionNotes are what a connection keeps for itself, by its own names, of those that
+// begin with a prefix of ASCII.
+func (s *Store) ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error) {
 	var rows []noteRow
-	if err := s.selectRows(ctx, &rows, notesOfConnection, connection); err != nil {
+	after := prefix[:len(prefix)-1] + string(prefix[len(prefix)-1]+1)
+	if err := s.selectRows(ctx, &rows, notesOfConnection, connection, prefix, after); err != nil {
 		return nil, s.db.readFault(err, "read notes of a connection")
 	}
 	notes := make(map[string][]byte, len(rows))

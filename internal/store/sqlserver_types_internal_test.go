@@ -230,7 +230,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.OldestArrival(ctx)
 	_, _ = s.ConnectionDeliveries(ctx, "plant")
 	_, _ = s.SparkplugBirths(ctx, "plant")
-	_, _ = s.ConnectionNotes(ctx, "plant")
+	_, _ = s.ConnectionNotes(ctx, "plant", "cursors-")
 	_ = s.PutConnectionNote(ctx, "plant", "cursors", []byte("x"))
 	birth := &mes.SparkplugBirth{Address: "g/n", Payload: []byte{1}, ReceivedAt: at}
 	_ = s.ChangeSparkplugBirths(ctx, "plant", mes.SparkplugChange{Put: birth, Drop: []string{"g/n/d"}})

@@ -10,6 +10,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/config"
+	"plantgate/internal/opcua/trust"
 )
 
 // Deps is what a session needs of the program.
@@ -17,7 +18,25 @@ type Deps struct {
 	// Folder holds the client's own certificate, made on first use where none is
 	// configured.
 	Folder string
-	Now    func() time.Time
+	// Judge decides which servers are trusted; nil knows the configuration only.
+	Judge *trust.Judge
+	Now   func() time.Time
+}
+
+// Verify checks that the server of an endpoint is trusted.
+func (d Deps) Verify(ctx context.Context, cfg config.OPCUAConnection, ep *ua.EndpointDescription) error {
+	uri := ""
+	if ep.Server != nil {
+		uri = ep.Server.ApplicationURI
+	}
+	return d.judge().Verify(ctx, cfg, ep.ServerCertificate, uri)
+}
+
+func (d Deps) judge() *trust.Judge {
+	if d.Judge != nil {
+		return d.Judge
+	}
+	return &trust.Judge{Now: d.Now}
 }
 
 // Timing bounds the waits for a server.

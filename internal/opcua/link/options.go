@@ -25,7 +25,7 @@ func clientOptions(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t
 		opcua.ApplicationURI(trust.ApplicationURI()),
 		opcua.ProductURI("urn:plantgate"),
 	}
-	if !cfg.Secured() && cfg.Username == "" {
+	if !cfg.Secured() && cfg.Username == "" && cfg.UserCertFile == "" {
 		return append(opts, opcua.SecurityPolicy(config.PolicyNone), opcua.SecurityMode(ua.MessageSecurityModeNone)), nil
 	}
 	ep, err := chooseEndpoint(ctx, cfg, t)
@@ -34,7 +34,7 @@ func clientOptions(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t
 	}
 	// A password is encrypted for whoever shows the certificate, also where the
 	// channel is not secured.
-	if err := trust.VerifyServer(ep.ServerCertificate, cfg, deps.Now()); err != nil {
+	if err := deps.Verify(ctx, cfg, ep); err != nil {
 		return nil, err
 	}
 	if cfg.Secured() {
@@ -56,6 +56,11 @@ func CheckFiles(cfg config.OPCUAConnection, now time.Time) error {
 	}
 	if cfg.ServerCAFile != "" && cfg.ServerThumbprint == "" {
 		if _, err := trust.ReadRoots(cfg); err != nil {
+			return err
+		}
+	}
+	if cfg.UserCertFile != "" {
+		if _, err := trust.ReadUser(cfg); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
@@ -15,6 +16,9 @@ import (
 // identify adds the user and the endpoint's security. Of the endpoint's ways to
 // send a password it takes an encrypted one if there is any.
 func identify(opts []opcua.Option, cfg config.OPCUAConnection, ep *ua.EndpointDescription) ([]opcua.Option, error) {
+	if cfg.UserCertFile != "" {
+		return identifyByCertificate(opts, cfg, ep)
+	}
 	if cfg.Username == "" {
 		return append(opts, opcua.SecurityFromEndpoint(ep, ua.UserTokenTypeAnonymous)), nil
 	}
@@ -58,4 +62,21 @@ func readPassword(cfg config.OPCUAConnection) (string, error) {
 		return "", fmt.Errorf("password_file: %w", err)
 	}
 	return string(bytes.TrimRight(b, "\r\n")), nil
+}
+
+// identifyByCertificate has the user prove the key of a certificate.
+func identifyByCertificate(opts []opcua.Option, cfg config.OPCUAConnection, ep *ua.EndpointDescription) ([]opcua.Option, error) {
+	i := slices.IndexFunc(ep.UserIdentityTokens, func(p *ua.UserTokenPolicy) bool { return p.TokenType == ua.UserTokenTypeCertificate })
+	if i < 0 {
+		return nil, trust.Refuse("the server's endpoint takes no certificate of a user")
+	}
+	user, err := trust.ReadUser(cfg)
+	if err != nil {
+		return nil, err
+	}
+	chosen := *ep
+	chosen.UserIdentityTokens = []*ua.UserTokenPolicy{ep.UserIdentityTokens[i]}
+	return append(opts,
+		opcua.AuthCertificate(user.Chain), opcua.AuthPrivateKey(user.Key),
+		opcua.SecurityFromEndpoint(&chosen, ua.UserTokenTypeCertificate)), nil
 }

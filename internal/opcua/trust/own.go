@@ -62,6 +62,19 @@ func ReadOwn(cfg config.OPCUAConnection, folder string, now time.Time) (Own, err
 	return parseCertificate(text, text)
 }
 
+// ReadUser reads the certificate by which the user of a connection proves who it is.
+func ReadUser(cfg config.OPCUAConnection) (Own, error) {
+	certPEM, err := os.ReadFile(cfg.UserCertFile)
+	if err != nil {
+		return Own{}, fmt.Errorf("user_cert_file: %w", err)
+	}
+	keyPEM, err := os.ReadFile(cfg.UserKeyFile)
+	if err != nil {
+		return Own{}, fmt.Errorf("user_key_file: %w", err)
+	}
+	return parseCertificate(certPEM, keyPEM)
+}
+
 func parseCertificate(certPEM, keyPEM []byte) (Own, error) {
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 
 // testConnectionNotes keeps notes of connections apart by every letter, the last of a name.
 func testConnectionNotes(t *testing.T, s Store) {
-	expect := func(connection string, want map[string][]byte) {
+	expect := func(connection, prefix string, want map[string][]byte) {
 		t.Helper()
-		got, err := s.ConnectionNotes(t.Context(), connection)
+		got, err := s.ConnectionNotes(t.Context(), connection, prefix)
 		if err != nil {
 			t.Fatal(mes.WithCauses(err))
 		}
@@ -27,7 +27,7 @@ func testConnectionNotes(t *testing.T, s Store) {
 			t.Fatal(mes.WithCauses(err))
 		}
 	}
-	expect("press", map[string][]byte{})
+	expect("press", "cursors-", map[string][]byte{})
 	large := string(bytes.Repeat([]byte("\x00\xff 𝄞"), 40_000))
 	put("press", "cursors-1", "one")
 	put("press", "Cursors-1", large)
@@ -35,6 +35,8 @@ func testConnectionNotes(t *testing.T, s Store) {
 	put("press", withBlank, "")
 	put("Press", "cursors-1", "another")
 	put("press", "cursors-1", "two")
-	expect("press", map[string][]byte{"cursors-1": []byte("two"), "Cursors-1": []byte(large), withBlank: {}})
-	expect("Press", map[string][]byte{"cursors-1": []byte("another")})
+	expect("press", "cursors-", map[string][]byte{"cursors-1": []byte("two"), withBlank: {}})
+	expect("press", "Cursors-", map[string][]byte{"Cursors-1": []byte(large)})
+	expect("press", "cursors-2", map[string][]byte{})
+	expect("Press", "cursors-", map[string][]byte{"cursors-1": []byte("another")})
 }

@@ -35,7 +35,7 @@ type Store interface {
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 	SparkplugBirths(ctx context.Context, connection string) ([]mes.SparkplugBirth, error)
 	ChangeSparkplugBirths(ctx context.Context, connection string, change mes.SparkplugChange) error
-	ConnectionNotes(ctx context.Context, connection string) (map[string][]byte, error)
+	ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error)
 	PutConnectionNote(ctx context.Context, connection, name string, note []byte) error
 	RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error
 	ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.Time, key mes.APIKey) error
