@@ -37,13 +37,13 @@ func TestCertificatesAreDecidedOf(t *testing.T) {
 	if one["thumbprint"] != "ab" || one["state"] != "parked" || one["reason"] != "unknown" {
 		t.Errorf("%v", one)
 	}
-	if got := into[object](f.do(call{method: http.MethodPost, path: list+"/ab/approve"}).want(http.StatusOK)); got["state"] != "approved" || got["decided_by"] == "" {
+	if got := into[object](f.do(call{method: http.MethodPost, path: list + "/ab/approve"}).want(http.StatusOK)); got["state"] != "approved" || got["decided_by"] == "" {
 		t.Errorf("%v", got)
 	}
-	if got := into[object](f.do(call{method: http.MethodPost, path: list+"/ab/reject"}).want(http.StatusOK)); got["state"] != "rejected" {
+	if got := into[object](f.do(call{method: http.MethodPost, path: list + "/ab/reject"}).want(http.StatusOK)); got["state"] != "rejected" {
 		t.Errorf("%v", got)
 	}
-	f.do(call{method: http.MethodPost, path: list+"/cd/approve"}).want(http.StatusNotFound)
+	f.do(call{method: http.MethodPost, path: list + "/cd/approve"}).want(http.StatusNotFound)
 	reader := f.key(mes.Scope{}, mes.ScopeAdaptersRead)
 	f.do(call{path: list, key: reader}).want(http.StatusOK)
 	f.do(call{method: http.MethodPost, path: list + "/ab/approve", key: reader}).want(http.StatusForbidden)

@@ -72,6 +72,13 @@ func running(t *testing.T, cfg config.OPCUAConnection, to *opcuatest.Ingester, t
 	if err != nil {
 		t.Fatal(err)
 	}
+	start(t, a)
+	return a
+}
+
+// start runs an adapter until the end of the test.
+func start(t *testing.T, a *Adapter) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -86,7 +93,6 @@ func running(t *testing.T, cfg config.OPCUAConnection, to *opcuatest.Ingester, t
 			t.Error("Run did not end")
 		}
 	})
-	return a
 }
 
 func plantServer(t *testing.T, addr string) *sim.Server {
