@@ -30,8 +30,8 @@ type database interface {
 	Intake() ingest.Store
 	// keys are API keys.
 	keys() auth.Store
-	// notes tells what came last by connections to brokers.
-	notes() mqtt.Notes
+	// deliveries tells what came last by connections to brokers.
+	deliveries() mqtt.Deliveries
 	sparkplug.Births
 	// backlog tells what waits for the database while it is away; nil where nothing can
 	// wait.
@@ -130,9 +130,9 @@ func (s *Storage) keys() auth.Store                { return s.Store }
 func (s *Storage) kind() string                    { return "sqlite" }
 func (s *Storage) collector() prometheus.Collector { return &storageCollector{s} }
 
-func (s *Storage) notes() mqtt.Notes { return s.Journal }
+func (s *Storage) deliveries() mqtt.Deliveries { return s.Journal }
 
-// ConnectionDeliveries are the notes of what came by a connection.
+// ConnectionDeliveries are what came by a connection.
 func (s *Storage) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
 	return s.Journal.ConnectionDeliveries(ctx, connection)
 }
@@ -160,8 +160,8 @@ func (s *Shared) Intake() ingest.Store {
 	return s
 }
 
-// notes are those of the database, and of its log while it is away.
-func (s *Shared) notes() mqtt.Notes {
+// deliveries are those of the database, and of its log while it is away.
+func (s *Shared) deliveries() mqtt.Deliveries {
 	if s.spool != nil {
 		return s.spool
 	}

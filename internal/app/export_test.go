@@ -42,4 +42,4 @@ func Publishing(ad *mqtt.Adapter, deliver func(context.Context) error) Adapter {
 }
 
 // Notes are what connections ask for what came last.
-func (s *Shared) Notes() mqtt.Notes { return s.notes() }
+func (s *Shared) Deliveries() mqtt.Deliveries { return s.deliveries() }

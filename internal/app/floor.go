@@ -21,7 +21,7 @@ func (a *App) openFloor() error {
 			keeper, deal = nil, keeper
 		}
 		err := a.connect(mes.DoorMQTT, c.Name, keeper, func(ingester ingest.Ingester, owner *mes.Ownership) (adapter, error) {
-			return a.openMQTT(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Notes: a.storage.notes(), Births: a.storage, Log: a.log}, owner, deal)
+			return a.openMQTT(c, mqtt.Deps{Ingester: ingester, Decoder: a.decoder, Deliveries: a.storage.deliveries(), Births: a.storage, Log: a.log}, owner, deal)
 		})
 		if err != nil {
 			return fmt.Errorf("MQTT connection %s: %w", c.Name, err)

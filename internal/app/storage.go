@@ -95,7 +95,7 @@ func steps(o StorageOptions) []apply.Step[*store.Tx] {
 		{Name: "equipment", Apply: store.RegisterEquipment},
 		{Name: "records", Apply: store.PutRecords},
 		{Name: "deliveries", Apply: store.PutDeliveries},
-		{Name: "messages", Apply: store.PutMessages},
+		{Name: "connection deliveries", Apply: store.PutConnectionDeliveries},
 		{Name: "old deliveries", Apply: ledger.Forget},
 		{Name: "quarantine", Apply: store.PutQuarantine},
 		{Name: "newest values", Apply: store.PutLatest},

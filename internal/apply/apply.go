@@ -71,7 +71,7 @@ func (r *Runner[T]) applySingly(ctx context.Context, b *journal.Batch) error {
 		}
 	}
 	rest := &journal.Batch{To: b.To}
-	rest.Deliveries, rest.Messages, rest.Items, rest.Resolved = b.Deliveries, b.Messages, b.Items, b.Resolved
+	rest.Deliveries, rest.ConnectionDeliveries, rest.Items, rest.Resolved = b.Deliveries, b.ConnectionDeliveries, b.Items, b.Resolved
 	return r.step(ctx, rest, b.To)
 }
 

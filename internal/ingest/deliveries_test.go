@@ -13,11 +13,11 @@ import (
 // what is noted of it is in the same commit; and nothing is where that fails.
 func TestNotesAreCommittedWithTheirMessages(t *testing.T) {
 	t.Parallel()
-	note := func(n int64) []mes.Delivery {
+	delivery := func(n int64) []mes.Delivery {
 		return []mes.Delivery{{Connection: "plant", Name: "1", Number: n}}
 	}
 	good, faulty, unstorable := reading("A", 0), reading("B", 0), reading("bad", 0)
-	good.Deliveries, faulty.Deliveries, unstorable.Deliveries = note(1), note(2), note(3)
+	good.Deliveries, faulty.Deliveries, unstorable.Deliveries = delivery(1), delivery(2), delivery(3)
 	faulty.Fault = mes.Errorf(mes.CodeMalformed, "can't be read")
 	for name, tt := range map[string]struct {
 		batch []mes.Record
@@ -43,8 +43,8 @@ func TestNotesAreCommittedWithTheirMessages(t *testing.T) {
 			if err := s.stop(); err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
-			if len(s.store.notes) != tt.want {
-				t.Errorf("%d notes, want %d", len(s.store.notes), tt.want)
+			if len(s.store.kept) != tt.want {
+				t.Errorf("%d deliveries, want %d", len(s.store.kept), tt.want)
 			}
 		})
 	}

@@ -16,7 +16,7 @@ type job struct {
 	items []mes.QuarantineItem
 	// resolve is the quarantined item that this batch replays or discards.
 	resolve *mes.QuarantineItem
-	// deliveries are the notes of the messages that the records were.
+	// deliveries are those of the messages that the records were.
 	deliveries []mes.Delivery
 	// owner is the right that is needed for some of the batch; nil if none is.
 	owner *mes.Ownership

@@ -19,7 +19,7 @@ type faultStore struct {
 	mu       sync.Mutex
 	records  map[mes.ID]mes.Record
 	items    map[mes.ID]mes.QuarantineItem
-	notes    []mes.Delivery
+	kept     []mes.Delivery
 	known    map[string]bool
 	groups   []int           // records of each committed transaction
 	gate     chan struct{}   // if set, each Update takes a token first
@@ -70,7 +70,7 @@ func (s *faultStore) Update(_ context.Context, fn func(ingest.Tx) error) error {
 	for _, i := range tx.items {
 		s.items[i.ID] = i
 	}
-	s.notes = append(s.notes, tx.deliveries...)
+	s.kept = append(s.kept, tx.deliveries...)
 	s.groups = append(s.groups, tx.seen)
 	return nil
 }

@@ -45,7 +45,7 @@ type Tx interface {
 	//     of CodeInvalid that wraps mes.ErrKeyReused.
 	// Records of the same call see each other.
 	AppendRecords(ctx context.Context, records []mes.Record, ledger LedgerWindow) ([]mes.Receipt, error)
-	// AppendDeliveries keeps notes of what came by connections, of each name the one with
+	// AppendDeliveries keeps what came by connections, of each name the one with
 	// the highest number.
 	AppendDeliveries(ctx context.Context, list []mes.Delivery) error
 	// AppendQuarantine keeps items that could not be accepted.

@@ -151,7 +151,7 @@ func (w *writer) commitGroup(jobs []*job) error {
 // goes to quarantine, or whoever sends it would send it for ever.
 func (w *writer) isolate(j *job) error {
 	for _, i := range j.accepted {
-		// The notes come last: without them it is stored once more, with them never again.
+		// The deliveries come last: without them it is stored once more, with them never again.
 		one := &job{records: j.records[i : i+1], receipts: j.receipts[i : i+1], accepted: []int{0}, owner: j.owner}
 		err := w.update([]*job{one})
 		if errors.Is(err, mes.ErrUnstorable) {
@@ -253,7 +253,7 @@ func isPlain(jobs []*job) bool {
 	return true
 }
 
-// deliveriesOf are the notes of what came with the jobs.
+// deliveriesOf are those of what came with the jobs.
 func deliveriesOf(jobs []*job) []mes.Delivery {
 	var list []mes.Delivery
 	for _, j := range jobs {

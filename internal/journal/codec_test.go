@@ -104,7 +104,7 @@ func drawItem(rt *rapid.T) mes.QuarantineItem {
 	return i
 }
 
-func drawMessage(rt *rapid.T) mes.Delivery {
+func drawConnectionDelivery(rt *rapid.T) mes.Delivery {
 	m := mes.Delivery{
 		Connection: rapid.String().Draw(rt, "connection"), Name: rapid.String().Draw(rt, "name"),
 		Number: rapid.Int64().Draw(rt, "number"),
@@ -121,7 +121,7 @@ func TestFrameRoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		want := journal.Group{FirstArrival: next}
 		records := rapid.SliceOfN(rapid.Custom(drawRecord), 1, 4).Draw(rt, "records")
-		want.Messages = rapid.SliceOfN(rapid.Custom(drawMessage), 0, 3).Draw(rt, "messages")
+		want.ConnectionDeliveries = rapid.SliceOfN(rapid.Custom(drawConnectionDelivery), 0, 3).Draw(rt, "connection deliveries")
 		want.Items = rapid.SliceOfN(rapid.Custom(drawItem), 0, 3).Draw(rt, "items")
 		from := p.End()
 		err := p.Update(context.Background(), func(tx ingest.Tx) error {
@@ -137,7 +137,7 @@ func TestFrameRoundTrip(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := tx.AppendDeliveries(context.Background(), want.Messages); err != nil {
+			if err := tx.AppendDeliveries(context.Background(), want.ConnectionDeliveries); err != nil {
 				return err
 			}
 			return tx.AppendQuarantine(context.Background(), want.Items)

@@ -35,8 +35,8 @@ func (g *Group) appendFrame(frame []byte) error {
 			d.record(&g.Records[len(g.Records)-1])
 		case entryDelivery:
 			g.Deliveries = append(g.Deliveries, d.delivery())
-		case entryMessage:
-			g.Messages = append(g.Messages, d.message())
+		case entryConnectionDelivery:
+			g.ConnectionDeliveries = append(g.ConnectionDeliveries, d.connectionDelivery())
 		case entryItem:
 			g.Items = append(g.Items, d.item())
 		case entryResolved:
@@ -211,7 +211,7 @@ func (d *decoder) delivery() Delivery {
 	return e
 }
 
-func (d *decoder) message() mes.Delivery {
+func (d *decoder) connectionDelivery() mes.Delivery {
 	m := mes.Delivery{Connection: d.string(), Name: d.string(), Number: d.varint()}
 	d.fixed(m.Content[:])
 	return m

@@ -23,9 +23,9 @@ const (
 const (
 	entryRecord = 1 + iota
 	entryDelivery
-	entryItem     // for quarantine
-	entryResolved // a quarantined item that was replayed or discarded
-	entryMessage  // a note of what came by a connection
+	entryItem               // for quarantine
+	entryResolved           // a quarantined item that was replayed or discarded
+	entryConnectionDelivery // what came by a connection
 )
 
 // appendHeader begins a frame:
@@ -115,8 +115,8 @@ func appendDelivery(b []byte, d *Delivery) []byte {
 	return appendTime(b, d.ArrivedAt)
 }
 
-func appendMessage(b []byte, d *mes.Delivery) []byte {
-	b = append(b, entryMessage)
+func appendConnectionDelivery(b []byte, d *mes.Delivery) []byte {
+	b = append(b, entryConnectionDelivery)
 	b = appendText(b, d.Connection)
 	b = appendText(b, d.Name)
 	b = binary.AppendVarint(b, d.Number)

@@ -42,8 +42,8 @@ type Group struct {
 	FirstArrival int64
 	Records      []mes.Record
 	Deliveries   []Delivery
-	// Messages are notes of what came by connections.
-	Messages []mes.Delivery
+	// ConnectionDeliveries are of what came by connections without an identity of its own.
+	ConnectionDeliveries []mes.Delivery
 	// Items came for quarantine, Resolved are items that were replayed or discarded.
 	Items, Resolved []mes.QuarantineItem
 }
@@ -51,7 +51,7 @@ type Group struct {
 func (g *Group) reset() {
 	clear(g.Records)
 	g.Records = g.Records[:0]
-	g.Deliveries, g.Messages, g.Items, g.Resolved = nil, nil, nil, nil
+	g.Deliveries, g.ConnectionDeliveries, g.Items, g.Resolved = nil, nil, nil, nil
 }
 
 // skip leaves out the records up to an arrival number.

@@ -20,7 +20,7 @@ type Index interface {
 	Record(ctx context.Context, id mes.ID) (mes.Record, error)
 	// Delivery returns the ledger's entry of a name, and whether there is one.
 	Delivery(ctx context.Context, name DeliveryName) (Delivery, bool, error)
-	// ConnectionDeliveries are the notes of what came by a connection, in the order of
+	// ConnectionDeliveries are what came by a connection without an identity of its own, in the order of
 	// their numbers.
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 	// QuarantineState returns the state of a quarantined item, "" if there is none.

@@ -261,29 +261,29 @@ func (j *Journal) PendingDelivery(name DeliveryName) (Delivery, bool) {
 	return d, ok
 }
 
-// ConnectionDeliveries are the notes of what came by a connection, in the order of their
+// ConnectionDeliveries are what came by a connection without an identity of its own, in the order of their
 // numbers. It must not be called while more comes by it.
 func (j *Journal) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
 	// What is pending first: it goes from there to the store.
-	notes := j.PendingMessages(connection)
+	waiting := j.PendingConnectionDeliveries(connection)
 	applied, err := j.index.ConnectionDeliveries(ctx, connection)
 	if err != nil {
 		return nil, err
 	}
-	return mes.NewestDeliveries(append(applied, notes...)), nil
+	return mes.NewestDeliveries(append(applied, waiting...)), nil
 }
 
-// PendingMessages are the notes of what came by a connection that were not applied.
-func (j *Journal) PendingMessages(connection string) []mes.Delivery {
+// PendingConnectionDeliveries are those of a connection that were not applied.
+func (j *Journal) PendingConnectionDeliveries(connection string) []mes.Delivery {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var notes []mes.Delivery
-	for name, m := range j.pending.messages {
+	var list []mes.Delivery
+	for name, m := range j.pending.connectionDeliveries {
 		if name.connection == connection {
-			notes = append(notes, m)
+			list = append(list, m)
 		}
 	}
-	return mes.NewestDeliveries(notes)
+	return mes.NewestDeliveries(list)
 }
 
 // Pending is how many records are durable and not applied.
@@ -308,7 +308,7 @@ func (j *Journal) Applied(b *Batch) {
 	}
 	j.mu.Lock()
 	j.pending.forget(b.Deliveries, b.Resolved)
-	j.pending.forgetMessages(b.Messages)
+	j.pending.forgetConnectionDeliveries(b.ConnectionDeliveries)
 	for i := range b.Items {
 		delete(j.pending.items, b.Items[i].ID)
 	}

@@ -9,20 +9,20 @@ import (
 // pending is what the log holds that was not applied to the store yet, as far as
 // later records have to be compared with it.
 type pending struct {
-	records    map[mes.ID]struct{}
-	deliveries map[DeliveryName]Delivery
-	messages   map[messageNote]mes.Delivery
+	records              map[mes.ID]struct{}
+	deliveries           map[DeliveryName]Delivery
+	connectionDeliveries map[connectionDeliveryName]mes.Delivery
 	// items came for quarantine, resolved were replayed or discarded.
 	items, resolved map[mes.ID]struct{}
 }
 
 func newPending() pending {
 	return pending{
-		records:    map[mes.ID]struct{}{},
-		deliveries: map[DeliveryName]Delivery{},
-		messages:   map[messageNote]mes.Delivery{},
-		items:      map[mes.ID]struct{}{},
-		resolved:   map[mes.ID]struct{}{},
+		records:              map[mes.ID]struct{}{},
+		deliveries:           map[DeliveryName]Delivery{},
+		connectionDeliveries: map[connectionDeliveryName]mes.Delivery{},
+		items:                map[mes.ID]struct{}{},
+		resolved:             map[mes.ID]struct{}{},
 	}
 }
 
@@ -34,8 +34,8 @@ func (p *pending) add(g *Group) {
 		d.SiteID, d.MachineID, d.Key = strings.Clone(d.SiteID), strings.Clone(d.MachineID), strings.Clone(d.Key)
 		p.deliveries[d.DeliveryName] = d
 	}
-	for _, m := range g.Messages {
-		p.addMessage(m)
+	for _, m := range g.ConnectionDeliveries {
+		p.addConnectionDelivery(m)
 	}
 	for i := range g.Items {
 		p.items[g.Items[i].ID] = struct{}{}
@@ -45,26 +45,26 @@ func (p *pending) add(g *Group) {
 	}
 }
 
-// messageNote is the name of a note of what came by a connection.
-type messageNote struct{ connection, name string }
+// connectionDeliveryName is the name of what came by a connection.
+type connectionDeliveryName struct{ connection, name string }
 
-// addMessage returns what was noted under the name before.
-func (p *pending) addMessage(m mes.Delivery) (before mes.Delivery) {
-	name := messageNote{strings.Clone(m.Connection), strings.Clone(m.Name)}
+// addConnectionDelivery returns what had the name before.
+func (p *pending) addConnectionDelivery(m mes.Delivery) (before mes.Delivery) {
+	name := connectionDeliveryName{strings.Clone(m.Connection), strings.Clone(m.Name)}
 	m.Connection, m.Name = name.connection, name.name
-	before = p.messages[name]
+	before = p.connectionDeliveries[name]
 	if before.Connection == "" || m.Number >= before.Number {
-		p.messages[name] = m
+		p.connectionDeliveries[name] = m
 	}
 	return before
 }
 
-// forgetMessages takes out notes that were applied. A name that was noted anew meanwhile
+// forgetConnectionDeliveries takes out those that were applied. A name that was delivered anew meanwhile
 // stays.
-func (p *pending) forgetMessages(list []mes.Delivery) {
+func (p *pending) forgetConnectionDeliveries(list []mes.Delivery) {
 	for _, m := range list {
-		if name := (messageNote{m.Connection, m.Name}); p.messages[name] == m {
-			delete(p.messages, name)
+		if name := (connectionDeliveryName{m.Connection, m.Name}); p.connectionDeliveries[name] == m {
+			delete(p.connectionDeliveries, name)
 		}
 	}
 }

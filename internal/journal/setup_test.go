@@ -21,11 +21,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // index is a store in memory.
 type index struct {
-	records    map[mes.ID]mes.Record
-	deliveries map[journal.DeliveryName]journal.Delivery
-	items      map[mes.ID]mes.QuarantineItem
-	messages   []mes.Delivery
-	applied    journal.Applied
+	records              map[mes.ID]mes.Record
+	deliveries           map[journal.DeliveryName]journal.Delivery
+	items                map[mes.ID]mes.QuarantineItem
+	connectionDeliveries []mes.Delivery
+	applied              journal.Applied
 }
 
 func newIndex() *index {
@@ -43,7 +43,7 @@ func (x *index) apply(b *journal.Batch) {
 	for _, d := range b.Deliveries {
 		x.deliveries[d.DeliveryName] = d
 	}
-	x.messages = append(x.messages, b.Messages...)
+	x.connectionDeliveries = append(x.connectionDeliveries, b.ConnectionDeliveries...)
 	for _, i := range append(b.Items, b.Resolved...) {
 		x.items[i.ID] = i
 	}
@@ -78,7 +78,7 @@ func (x *index) Delivery(_ context.Context, name journal.DeliveryName) (journal.
 }
 
 func (x *index) ConnectionDeliveries(_ context.Context, connection string) (list []mes.Delivery, _ error) {
-	for _, m := range x.messages {
+	for _, m := range x.connectionDeliveries {
 		if m.Connection == connection {
 			list = append(list, m)
 		}

@@ -17,16 +17,16 @@ type tx struct {
 	frame   []byte
 	entries int
 	// What it added, to be undone if it fails.
-	records    []mes.ID
-	deliveries []Delivery
-	messages   []movedMessage
-	items      []mes.ID
-	resolved   []mes.QuarantineItem
-	moved      []movedUnit
+	records              []mes.ID
+	deliveries           []Delivery
+	connectionDeliveries []movedConnectionDelivery
+	items                []mes.ID
+	resolved             []mes.QuarantineItem
+	moved                []movedUnit
 }
 
-// movedMessage is a note that was made, and the one that it replaced, if any.
-type movedMessage struct{ made, before mes.Delivery }
+// movedConnectionDelivery is a delivery that was added, and the one that it replaced, if any.
+type movedConnectionDelivery struct{ made, before mes.Delivery }
 
 // movedUnit is a unit whose newest time changed, and what it was.
 type movedUnit struct {
@@ -47,10 +47,10 @@ func (t *tx) undo() {
 		delete(t.j.pending.items, id)
 	}
 	t.j.pending.forget(t.deliveries, t.resolved)
-	for _, m := range slices.Backward(t.messages) {
-		t.j.pending.forgetMessages([]mes.Delivery{m.made})
+	for _, m := range slices.Backward(t.connectionDeliveries) {
+		t.j.pending.forgetConnectionDeliveries([]mes.Delivery{m.made})
 		if m.before.Connection != "" {
-			t.j.pending.addMessage(m.before)
+			t.j.pending.addConnectionDelivery(m.before)
 		}
 	}
 }
@@ -253,8 +253,8 @@ func (t *tx) AppendDeliveries(_ context.Context, list []mes.Delivery) error {
 	t.j.mu.Lock()
 	defer t.j.mu.Unlock()
 	for i := range list {
-		t.frame = appendMessage(t.frame, &list[i])
-		t.messages = append(t.messages, movedMessage{list[i], t.j.pending.addMessage(list[i])})
+		t.frame = appendConnectionDelivery(t.frame, &list[i])
+		t.connectionDeliveries = append(t.connectionDeliveries, movedConnectionDelivery{list[i], t.j.pending.addConnectionDelivery(list[i])})
 	}
 	t.entries += len(list)
 	return nil

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Delivery notes of a message without an identity of its own that it came by a
+// Delivery says of a message without an identity of its own that it came by a
 // connection, so that it is known again when the same message comes once more. There is
-// one note of each name, the one with the highest number.
+// one of each name, that with the highest number.
 type Delivery struct {
 	// Connection is the configured name, of one of several sessions with its client.
 	Connection string
@@ -20,10 +20,10 @@ type Delivery struct {
 	Content [16]byte
 }
 
-// MaxDeliveryName is the longest name of a note, in bytes.
+// MaxDeliveryName is the longest name of a delivery, in bytes.
 const MaxDeliveryName = 80
 
-// NewestDeliveries are of each name the note with the highest number, in the order of
+// NewestDeliveries are of each name the one with the highest number, in the order of
 // numbers.
 func NewestDeliveries(list []Delivery) []Delivery {
 	newest := make(map[string]Delivery, len(list))

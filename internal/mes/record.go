@@ -185,7 +185,7 @@ type Record struct {
 	// Answerable means that the sender waits for the answer to this one record
 	// and gets its fault there, so that quarantine need not keep it.
 	Answerable bool
-	// Deliveries are notes of the message, of the first of its records; nil if it needs
+	// Deliveries are those of the message, of the first of its records; nil if it needs
 	// none. They are kept in the same commit, whatever becomes of the record.
 	Deliveries []Delivery
 	// QuarantineID is the id of the item if the message goes to quarantine, for what

@@ -40,8 +40,8 @@ type Deps struct {
 	Log      *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// Notes tells what came last; nil is nothing.
-	Notes Notes
+	// Deliveries tells what came last; nil is nothing.
+	Deliveries Deliveries
 	// Births keeps what edge nodes of Sparkplug B said; nil is in memory only.
 	Births sparkplug.Births
 	// Connected, if not nil, is called whenever a connection is up and subscribed, for
@@ -68,7 +68,7 @@ type Adapter struct {
 	drained   sync.Once
 	current   current
 	connected func()
-	notes     Notes
+	kept      Deliveries
 	// Of Run: what came last, and what must come again next.
 	ledger    *ledger
 	expected  []delivered
@@ -112,7 +112,7 @@ func New(cfg config.MQTTConnection, deps Deps) (*Adapter, error) {
 		queue:     newHandover(maxHeldMessages, maxHeldBytes),
 		condition: newCondition(cfg.Name, bindings, deps.Now),
 		connected: deps.Connected,
-		notes:     deps.Notes,
+		kept:      deps.Deliveries,
 		sparkplug: newSparkplugHost(cfg, deps),
 	}, nil
 }
@@ -181,9 +181,9 @@ func (a *Adapter) recall(ctx context.Context) bool {
 	pause := newBackOff(maxStorePause)
 	for {
 		var err error
-		a.ledger, err = openLedger(ctx, a.notes, ledgerName(a.cfg))
+		a.ledger, err = openLedger(ctx, a.kept, ledgerName(a.cfg))
 		if err == nil && a.sparkplug != nil {
-			err = a.sparkplug.recall(ctx, a.notes)
+			err = a.sparkplug.recall(ctx, a.kept)
 		}
 		if err == nil {
 			return true

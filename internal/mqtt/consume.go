@@ -85,7 +85,7 @@ func (a *Adapter) storeAll(ctx context.Context, batch []delivery) {
 	}
 }
 
-// fresh are the records of a message, with the notes by which it is known if it comes
+// fresh are the records of a message, with the deliveries by which it is known if it comes
 // again; none if it came before.
 func (a *Adapter) fresh(d *delivery) []mes.Record {
 	switch {
@@ -93,11 +93,11 @@ func (a *Adapter) fresh(d *delivery) []mes.Record {
 		a.condition.repeated()
 		return nil
 	case !d.identified:
-		notes := a.ledger.note(d)
+		list := a.ledger.note(d)
 		if len(d.records) > 0 {
-			d.records[0].Deliveries = notes
+			d.records[0].Deliveries = list
 		} else {
-			a.sparkplug.owe(notes)
+			a.sparkplug.owe(list)
 		}
 	}
 	a.sparkplug.note(d)

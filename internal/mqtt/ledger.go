@@ -12,10 +12,10 @@ import (
 	"plantgate/internal/mqtt/sparkplug"
 )
 
-// Notes tells what came last by a connection of what has no identity of its own. Each is
+// Deliveries tells what came last by a connection of what has no identity of its own. Each is
 // kept in the commit of its message.
-type Notes interface {
-	// ConnectionDeliveries are the notes, in the order of their numbers.
+type Deliveries interface {
+	// ConnectionDeliveries are the newest of each name, in the order of their numbers.
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 }
 
@@ -28,7 +28,7 @@ const ledgerSize = 1 << 14
 // for what was stored of which the end has not come yet.
 const certainPart = 8
 
-// retainedPrefix begins the name of a note of a topic that has a retained message; those
+// retainedPrefix begins the name of a delivery that a topic has as its retained message; those
 // of deliveries are places from 0 up.
 const retainedPrefix = "retained "
 
@@ -46,7 +46,7 @@ type ledger struct {
 	retained map[content]content
 	// shown are the contents of the last retained messages that came, whatever came since.
 	shown []content
-	// owed are notes that go with the next message.
+	// owed are deliveries that go with the next message.
 	owed []mes.Delivery
 	// live is the content of the last message of each other topic, as far as there is
 	// room.
@@ -69,7 +69,7 @@ type delivered struct {
 	unacknowledged bool
 }
 
-// ledgerName is under which name a connection notes what came: its own, or, where each of
+// ledgerName is under which name a connection keeps what came: its own, or, where each of
 // several servers has a session of its own, one for each.
 func ledgerName(cfg config.MQTTConnection) string {
 	if cfg.SharedGroup == "" {
@@ -80,17 +80,17 @@ func ledgerName(cfg config.MQTTConnection) string {
 }
 
 // openLedger reads what earlier processes noted.
-func openLedger(ctx context.Context, notes Notes, connection string) (*ledger, error) {
+func openLedger(ctx context.Context, kept Deliveries, connection string) (*ledger, error) {
 	l := &ledger{connection: connection, retained: map[content]content{}, live: map[content]content{}}
-	if notes == nil {
+	if kept == nil {
 		return l, nil
 	}
-	list, err := notes.ConnectionDeliveries(ctx, connection)
+	list, err := kept.ConnectionDeliveries(ctx, connection)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range list {
-		if sparkplug.IsNote(d.Name) {
+		if sparkplug.IsMark(d.Name) {
 			continue
 		}
 		l.next = max(l.next, d.Number+1)
@@ -128,20 +128,20 @@ func (l *ledger) repeatsRetained(d *delivery) bool {
 		return false
 	}
 	l.retained[topic] = c
-	l.owed = append(l.owed, l.retainedNote(topic, c))
+	l.owed = append(l.owed, l.retainedDelivery(topic, c))
 	l.next++
 	return true
 }
 
-func (l *ledger) retainedNote(topic, c content) mes.Delivery {
+func (l *ledger) retainedDelivery(topic, c content) mes.Delivery {
 	return mes.Delivery{Connection: l.connection, Name: retainedPrefix + hex.EncodeToString(topic[:]), Number: l.next, Content: c}
 }
 
-// note returns the notes of a message that is about to be stored, and its number. The
+// note returns the deliveries of a message that is about to be stored, and its number. The
 // broker sends it again if it is of QoS 1 or 2 and not one of the retained that it sends
 // at each subscription anyway.
 func (l *ledger) note(d *delivery) []mes.Delivery {
-	notes := l.owed
+	list := l.owed
 	l.owed = nil
 	c := d.content()
 	d.number = l.next
@@ -151,7 +151,7 @@ func (l *ledger) note(d *delivery) []mes.Delivery {
 		// An old one that comes late; the present one comes with the subscription.
 	case known || d.Retained:
 		l.retained[topic] = c
-		notes = append(notes, l.retainedNote(topic, c))
+		list = append(list, l.retainedDelivery(topic, c))
 	default:
 		if len(l.live) >= maxLiveTopics {
 			clear(l.live)
@@ -159,7 +159,7 @@ func (l *ledger) note(d *delivery) []mes.Delivery {
 		l.live[topic] = c
 	}
 	if d.comesAgain() {
-		notes = append(notes, mes.Delivery{
+		list = append(list, mes.Delivery{
 			Connection: l.connection, Name: strconv.FormatInt(l.next%ledgerSize, 10), Number: l.next, Content: c,
 		})
 		l.recent = append(l.recent, delivered{number: l.next, content: c, unacknowledged: true})
@@ -168,7 +168,7 @@ func (l *ledger) note(d *delivery) []mes.Delivery {
 		}
 	}
 	l.next++
-	return notes
+	return list
 }
 
 // acknowledge takes note that the broker was told of a message, and so of those before

@@ -52,7 +52,7 @@ func connection(addr string, topics ...string) config.MQTTConnection {
 
 func newAdapter(t *testing.T, cfg config.MQTTConnection, ing *mqtttest.Ingester) *mqtt.Adapter {
 	t.Helper()
-	a, err := mqtt.New(cfg, mqtt.Deps{Ingester: ing, Notes: ing, Decoder: mqtttest.Decoder{}, Log: slog.New(slog.DiscardHandler)})
+	a, err := mqtt.New(cfg, mqtt.Deps{Ingester: ing, Deliveries: ing, Decoder: mqtttest.Decoder{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

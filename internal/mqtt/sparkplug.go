@@ -40,7 +40,7 @@ type sparkplugHost struct {
 	log        *slog.Logger
 	now        func() time.Time
 
-	// marked is the number of the last note of a birth, owed are those that wait for the
+	// marked is the number of the last mark of a birth, owed are deliveries that wait for the
 	// next record; of the consumer alone.
 	marked int64
 	owed   []mes.Delivery
@@ -95,7 +95,7 @@ func SparkplugConfig(cfg config.MQTTConnection) sparkplug.Config {
 
 // recall reads the births that were kept, and what was noted of them. While the store is
 // away it goes without: nodes are asked for their births when they are needed.
-func (h *sparkplugHost) recall(ctx context.Context, notes Notes) error {
+func (h *sparkplugHost) recall(ctx context.Context, kept Deliveries) error {
 	if h.births == nil {
 		return nil
 	}
@@ -105,14 +105,14 @@ func (h *sparkplugHost) recall(ctx context.Context, notes Notes) error {
 		return nil
 	}
 	var marks []mes.Delivery
-	if err == nil && notes != nil {
-		marks, err = notes.ConnectionDeliveries(ctx, h.connection)
+	if err == nil && kept != nil {
+		marks, err = kept.ConnectionDeliveries(ctx, h.connection)
 	}
 	if err != nil {
 		return err
 	}
 	for _, d := range marks {
-		if sparkplug.IsNote(d.Name) {
+		if sparkplug.IsMark(d.Name) {
 			h.marked = max(h.marked, d.Number)
 		}
 	}
@@ -200,7 +200,7 @@ func (h *sparkplugHost) note(d *delivery) {
 	}
 	if d.mark != nil {
 		h.marked = max(h.marked+1, h.now().UnixMicro())
-		h.owed = append(h.owed, d.mark.Note(h.connection, h.marked))
+		h.owed = append(h.owed, d.mark.Delivery(h.connection, h.marked))
 	}
 	if len(d.records) > 0 && len(h.owed) > 0 {
 		d.records[0].Deliveries = append(d.records[0].Deliveries, h.owed...)
@@ -208,10 +208,10 @@ func (h *sparkplugHost) note(d *delivery) {
 	}
 }
 
-// owe keeps the notes of a message without records for the next that has some.
-func (h *sparkplugHost) owe(notes []mes.Delivery) {
+// owe keeps the deliveries of a message without records for the next that has some.
+func (h *sparkplugHost) owe(list []mes.Delivery) {
 	if h.keeper != nil {
-		h.owed = append(h.owed, notes...)
+		h.owed = append(h.owed, list...)
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 // birthKeeper keeps births in the store, by a goroutine of its own: messages wait for
 // none, and an outage of the store holds up nobody. Of each address the last change is
 // kept; that there are not more addresses than a host remembers bounds their number. What
-// is not kept at a stop or a kill is known after it by the notes of the messages, and does
+// is not kept at a stop or a kill is known after it by the marks of the messages, and does
 // not count.
 type birthKeeper struct {
 	connection string

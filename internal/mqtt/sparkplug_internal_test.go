@@ -95,7 +95,7 @@ func (p *plant) start(kept bool) {
 	a, err := New(config.MQTTConnection{
 		Name: "plant", URL: "tcp://127.0.0.1:1", ClientID: "x",
 		Sparkplug: config.Sparkplug{Enabled: true, HostID: "h", SiteID: "main", NodeMachine: "{node}", DeviceMachine: "{node}.{device}"},
-	}, Deps{Ingester: p.ing, Notes: p.ing, Births: p.births, Decoder: mqtttest.Decoder{}, Log: slog.New(slog.DiscardHandler)})
+	}, Deps{Ingester: p.ing, Deliveries: p.ing, Births: p.births, Decoder: mqtttest.Decoder{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestSparkplugKilledBeforeCommit(t *testing.T) {
 }
 
 // TestSparkplugOutdatedBirths: births that could not be kept before a kill, and deaths, are
-// known by the notes of their commits: no data are read by the former ones.
+// known by the marks in their commits: no data are read by the former ones.
 func TestSparkplugOutdatedBirths(t *testing.T) {
 	t.Parallel()
 	p := newPlant(t)

@@ -90,7 +90,7 @@ func message(seq uint64, birth bool, value uint64) string {
 
 func newSparkplugAdapter(t *testing.T, cfg config.MQTTConnection, ing *mqtttest.Ingester, b *births) *mqtt.Adapter {
 	t.Helper()
-	a, err := mqtt.New(cfg, mqtt.Deps{Ingester: ing, Notes: ing, Decoder: mqtttest.Decoder{}, Births: b, Log: slog.New(slog.DiscardHandler)})
+	a, err := mqtt.New(cfg, mqtt.Deps{Ingester: ing, Deliveries: ing, Decoder: mqtttest.Decoder{}, Births: b, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ type Database interface {
 	Ping(ctx context.Context) error
 	// APIKeyByPrefix looks an API key up by its public part.
 	APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error)
-	// ConnectionDeliveries are the notes of what came by a connection.
+	// ConnectionDeliveries are what came by a connection.
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
 }
 

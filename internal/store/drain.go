@@ -45,7 +45,7 @@ func PutSpooled(window func() ingest.LedgerWindow) func(context.Context, *Store,
 		if err := s.putHalves(ctx, b.Records, deliveries, window()); err != nil {
 			return err
 		}
-		return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: b.Items, Deliveries: b.Deliveries, Messages: b.Messages}}, window())
+		return s.putSpooled(ctx, &journal.Batch{Group: journal.Group{Items: b.Items, Deliveries: b.Deliveries, ConnectionDeliveries: b.ConnectionDeliveries}}, window())
 	}
 }
 
@@ -107,7 +107,7 @@ func (t *Tx) putSpooled(ctx context.Context, b *journal.Batch, window ingest.Led
 	if err := in.AppendQuarantine(ctx, items); err != nil {
 		return err
 	}
-	if err := in.AppendDeliveries(ctx, b.Messages); err != nil {
+	if err := in.AppendDeliveries(ctx, b.ConnectionDeliveries); err != nil {
 		return err
 	}
 	return t.store.db.writeFault(t.putNewKeys(ctx, b.Deliveries, before, window), "keep deliveries")

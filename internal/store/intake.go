@@ -151,7 +151,7 @@ type arrivalRow struct {
 
 // AppendDeliveries implements ingest.Tx.
 func (t *intakeTx) AppendDeliveries(ctx context.Context, list []mes.Delivery) error {
-	return t.store.db.writeFault(t.putMessages(ctx, list), "note what came by a connection")
+	return t.store.db.writeFault(t.putConnectionDeliveries(ctx, list), "note what came by a connection")
 }
 
 // AppendQuarantine implements ingest.Tx.

@@ -258,7 +258,7 @@ func callEverything(ctx context.Context, s *Store) {
 		_ = t.putItem(ctx, &mes.QuarantineItem{ID: id, ReceivedAt: at, ResolvedAt: at, RecordID: id})
 		_, _ = t.resolveItem(ctx, &mes.QuarantineItem{ID: id, ResolvedAt: at, RecordID: id})
 		_ = t.exec(ctx, numberUnit, "s", "m")
-		_ = t.putMessages(ctx, []mes.Delivery{{Connection: "plant", Name: "1", Number: 1}})
+		_ = t.putConnectionDeliveries(ctx, []mes.Delivery{{Connection: "plant", Name: "1", Number: 1}})
 		_ = t.exec(ctx, forgetDelivery, "key", timestamp{at}, 4)
 		return t.store.db.putDeliveries(ctx, t, []journal.Delivery{{DeliveryName: journal.DeliveryName{Kind: journal.DeliveryKey, Key: "k"}, ArrivedAt: at, RecordID: id}}, ingest.LedgerWindow{Now: at, MessagesSince: at, KeysSince: at})
 	})

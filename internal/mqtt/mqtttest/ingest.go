@@ -143,7 +143,7 @@ func (f *Ingester) wait(t testing.TB, holds func() bool) {
 	}
 }
 
-// ConnectionDeliveries are the notes of what was kept.
+// ConnectionDeliveries are of what was kept.
 func (f *Ingester) ConnectionDeliveries(_ context.Context, connection string) ([]mes.Delivery, error) {
 	var list []mes.Delivery
 	for _, r := range f.Records() {

@@ -102,7 +102,7 @@ func TestOwners(t *testing.T) {
 	first := n.send("DBIRTH", "b/press", birthOf(0))
 	expect(t, first, "no birth of the edge node is known", "press sparkplug.online=true @receipt", "press speed=10")
 	n.host = sparkplug.NewHost(cfg)
-	if unread, dead := n.host.Load([]mes.SparkplugBirth{*first.Keep.Put}, []mes.Delivery{first.Mark.Note("plant", 1)}); len(unread)+len(dead) > 0 {
+	if unread, dead := n.host.Load([]mes.SparkplugBirth{*first.Keep.Put}, []mes.Delivery{first.Mark.Delivery("plant", 1)}); len(unread)+len(dead) > 0 {
 		t.Error(unread, dead)
 	}
 	n.host.Connected(true)
@@ -110,32 +110,32 @@ func TestOwners(t *testing.T) {
 		`press fault: the machine "press" is g/b/press already: the texts node_machine and device_machine of the connection must tell them apart`)
 }
 
-// TestLoadByNotes: a birth counts if it is the one that was noted last, after its node's.
-func TestLoadByNotes(t *testing.T) {
+// TestLoadByMarks: a birth counts if it is the one that was noted last, after its node's.
+func TestLoadByMarks(t *testing.T) {
 	birth := func(address, name string) mes.SparkplugBirth {
 		return mes.SparkplugBirth{Address: address, Payload: named(name, at), ReceivedAt: at}
 	}
 	mark := func(number int64, address, name string) mes.Delivery {
 		if name != "" {
 			m := sparkplug.Mark{Address: address, Content: mes.ContentOf(named(name, at))}
-			return m.Note("plant", number)
+			return m.Delivery("plant", number)
 		}
 		node, device, _ := strings.Cut(strings.TrimPrefix(address, "g/"), "/")
 		n, kind := newNode(t, config), sparkplug.NDeath
 		if device != "" {
 			node, kind = node+"/"+device, sparkplug.DDeath
 		}
-		note := n.send(kind, node, encode(at, -1)).Mark.Note("plant", number)
-		if note.Content == [16]byte{} {
+		mark := n.send(kind, node, encode(at, -1)).Mark.Delivery("plant", number)
+		if mark.Content == [16]byte{} {
 			t.Error("a death is noted as what stores take for nothing")
 		}
-		return note
+		return mark
 	}
 	births := []mes.SparkplugBirth{birth("g/n", "temp"), birth("g/n/d", "load")}
 	const node, device = "n temp=1", "n.d load=1"
 	const noNode, noDevice = "n fault: no birth gives the alias 1", "n.d fault: no birth gives the alias 1"
 	for name, c := range map[string]struct {
-		notes      []mes.Delivery
+		marks      []mes.Delivery
 		want, dead string
 		asked      int
 		online     bool // is told anew at the next birth
@@ -150,7 +150,7 @@ func TestLoadByNotes(t *testing.T) {
 	} {
 		n := newNode(t, config)
 		n.host = sparkplug.NewHost(config)
-		if unread, dead := n.host.Load(births, c.notes); len(unread) > 0 || fmt.Sprint(dead) != c.dead {
+		if unread, dead := n.host.Load(births, c.marks); len(unread) > 0 || fmt.Sprint(dead) != c.dead {
 			t.Errorf("%s: %v can't be read, %v are dead", name, unread, dead)
 		}
 		n.host.Connected(true)

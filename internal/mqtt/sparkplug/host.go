@@ -59,7 +59,7 @@ type Result struct {
 	Born bool
 	// Keep are the changes of what is known of births, for when the records are stored.
 	Keep mes.SparkplugChange
-	// Mark is to be noted in the commit of the records, see Note; nil is nothing.
+	// Mark is to be noted in the commit of the records, see Mark.Delivery; nil is nothing.
 	Mark *Mark
 	// Note says of a message without records why it has none; "" is nothing unusual.
 	Note string

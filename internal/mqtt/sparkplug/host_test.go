@@ -134,11 +134,11 @@ func TestWhatSpeaksForItself(t *testing.T) {
 func TestRestart(t *testing.T) {
 	n := newNode(t, config)
 	kept := map[string]mes.SparkplugBirth{}
-	notes := map[string]mes.Delivery{}
+	marks := map[string]mes.Delivery{}
 	keep := func(r sparkplug.Result) {
 		if r.Mark != nil {
-			note := r.Mark.Note("plant", int64(len(notes)+1))
-			notes[fmt.Sprint(note.Number)] = note
+			mark := r.Mark.Delivery("plant", int64(len(marks)+1))
+			marks[fmt.Sprint(mark.Number)] = mark
 		}
 		for _, address := range r.Keep.Drop {
 			delete(kept, address)
@@ -153,7 +153,7 @@ func TestRestart(t *testing.T) {
 			list = append(list, b)
 		}
 		n.host = sparkplug.NewHost(config)
-		if unread, dead := n.host.Load(list, mes.NewestDeliveries(slices.Collect(maps.Values(notes)))); len(unread)+len(dead) > 0 {
+		if unread, dead := n.host.Load(list, mes.NewestDeliveries(slices.Collect(maps.Values(marks)))); len(unread)+len(dead) > 0 {
 			t.Error(unread, dead)
 		}
 		n.host.Connected(keptSession)

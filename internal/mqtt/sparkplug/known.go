@@ -31,52 +31,52 @@ func (m *maker) born() *Mark {
 	return &Mark{Address: m.message.Topic.Address(), Content: mes.ContentOf(m.message.Payload)}
 }
 
-// notePrefix begins the names of notes of births.
-const notePrefix = "birth "
+// markPrefix begins the names of deliveries that were births or deaths.
+const markPrefix = "birth "
 
-// IsNote tells whether a note of a connection is of a birth, by its name.
-func IsNote(name string) bool { return strings.HasPrefix(name, notePrefix) }
+// IsMark tells by its name whether a delivery is the mark of a birth or a death.
+func IsMark(name string) bool { return strings.HasPrefix(name, markPrefix) }
 
-// noteName is the name of the notes of an address.
-func noteName(address string) string {
+// markName is the name of the marks of an address.
+func markName(address string) string {
 	sum := mes.ContentOf([]byte(address))
-	return notePrefix + hex.EncodeToString(sum[:])
+	return markPrefix + hex.EncodeToString(sum[:])
 }
 
-// Note is what is noted of a mark. Numbers must grow, from one process to the next as well.
-func (m *Mark) Note(connection string, number int64) mes.Delivery {
-	return mes.Delivery{Connection: connection, Name: noteName(m.Address), Number: number, Content: m.Content}
+// Delivery is what is kept of a mark. Numbers must grow, from one process to the next as well.
+func (m *Mark) Delivery(connection string, number int64) mes.Delivery {
+	return mes.Delivery{Connection: connection, Name: markName(m.Address), Number: number, Content: m.Content}
 }
 
 // loading is a birth that was kept, and what was noted of it and of its node.
 type loading struct {
 	topic      Topic
 	kept       *mes.SparkplugBirth
-	note, node mes.Delivery // with the number 0 if there is none
+	mark, node mes.Delivery // with the number 0 if there is none
 }
 
-// isDead tells whether the note of a death is newer.
+// isDead tells whether the mark of a death is newer.
 func (l *loading) isDead() bool {
-	return isDeath(l.note) || isDeath(l.node) && l.node.Number > l.note.Number
+	return isDeath(l.mark) || isDeath(l.node) && l.node.Number > l.mark.Number
 }
 
 // counts tells whether the birth that was kept is the last that came.
 func (l *loading) counts() bool {
-	return l.note.Number > 0 && l.note.Content == mes.ContentOf(l.kept.Payload) &&
-		(l.topic.Device == "" || l.note.Number > l.node.Number)
+	return l.mark.Number > 0 && l.mark.Content == mes.ContentOf(l.kept.Payload) &&
+		(l.topic.Device == "" || l.mark.Number > l.node.Number)
 }
 
 func isDeath(d mes.Delivery) bool { return d.Number > 0 && d.Content == noBirth }
 
-// Load takes over births that were kept, by the notes of the connection. Those that are
+// Load takes over births that were kept, by the deliveries of the connection. Those that are
 // not as noted don't count, but their nodes and devices are known to have been online. It
 // returns the addresses of births that can't be read or have no room, and of those whose
 // nodes or devices died.
-func (h *Host) Load(births []mes.SparkplugBirth, notes []mes.Delivery) (unread, dead []string) {
+func (h *Host) Load(births []mes.SparkplugBirth, deliveries []mes.Delivery) (unread, dead []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	noted := make(map[string]mes.Delivery, len(notes))
-	for _, d := range notes {
+	noted := make(map[string]mes.Delivery, len(deliveries))
+	for _, d := range deliveries {
 		noted[d.Name] = d
 	}
 	for i := range births {
@@ -90,7 +90,7 @@ func (h *Host) Load(births []mes.SparkplugBirth, notes []mes.Delivery) (unread, 
 		if len(levels) == 3 {
 			l.topic.Device = levels[2]
 		}
-		l.note, l.node = noted[noteName(l.kept.Address)], noted[noteName(l.topic.Node.String())]
+		l.mark, l.node = noted[markName(l.kept.Address)], noted[markName(l.topic.Node.String())]
 		switch {
 		case l.isDead():
 			dead = append(dead, l.kept.Address)

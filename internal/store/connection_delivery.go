@@ -7,8 +7,8 @@ import (
 	"plantgate/internal/mes"
 )
 
-// messageRow is a note of what came by a connection.
-type messageRow struct {
+// connectionDeliveryRow is what came by a connection.
+type connectionDeliveryRow struct {
 	Name    string `db:"name"`
 	Number  int64  `db:"number"`
 	Content uuid   `db:"content"`
@@ -16,8 +16,8 @@ type messageRow struct {
 
 // ConnectionDeliveries implements journal.Index.
 func (s *Store) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
-	var rows []messageRow
-	if err := s.lookUp(ctx, &rows, messagesOfConnection, connection); err != nil {
+	var rows []connectionDeliveryRow
+	if err := s.lookUp(ctx, &rows, connectionDeliveries, connection); err != nil {
 		return nil, s.db.readFault(err, "look up what came by a connection")
 	}
 	list := make([]mes.Delivery, len(rows))
@@ -27,13 +27,13 @@ func (s *Store) ConnectionDeliveries(ctx context.Context, connection string) ([]
 	return mes.NewestDeliveries(list), nil
 }
 
-// PutMessages is the step that keeps the notes of what came by connections.
-func PutMessages(ctx context.Context, t *Tx, b *journal.Batch) error {
-	return t.store.db.writeFault(t.putMessages(ctx, b.Messages), "note what came by a connection")
+// PutConnectionDeliveries is the step that keeps what came by connections.
+func PutConnectionDeliveries(ctx context.Context, t *Tx, b *journal.Batch) error {
+	return t.store.db.writeFault(t.putConnectionDeliveries(ctx, b.ConnectionDeliveries), "note what came by a connection")
 }
 
-// putMessages keeps of each name the note with the highest number.
-func (t *Tx) putMessages(ctx context.Context, list []mes.Delivery) error {
+// putConnectionDeliveries keeps of each name the delivery with the highest number.
+func (t *Tx) putConnectionDeliveries(ctx context.Context, list []mes.Delivery) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -47,23 +47,23 @@ func (t *Tx) putMessages(ctx context.Context, list []mes.Delivery) error {
 			arguments = append(arguments, []any{d.Connection, d.Name, d.Number, uuid(d.Content)})
 		}
 	}
-	return t.each(ctx, putMessage, arguments)
+	return t.each(ctx, keepDelivery, arguments)
 }
 
-var messageRows = rowsOf("connection NVARCHAR(200)", "name NVARCHAR(80)", "number BIGINT", "content BINARY(16)")
+var connectionDeliveryRows = rowsOf("connection NVARCHAR(200)", "name NVARCHAR(80)", "number BIGINT", "content BINARY(16)")
 
 var (
-	messagesOfConnection = portable("SELECT name, number, content FROM connection_delivery WHERE connection = ?")
-	putMessage           = statement{
+	connectionDeliveries = portable("SELECT name, number, content FROM connection_delivery WHERE connection = ?")
+	keepDelivery         = statement{
 		sqlite: `INSERT INTO connection_delivery (connection, name, number, content) VALUES (?, ?, ?, ?)
 			ON CONFLICT (connection, name) DO UPDATE SET number = excluded.number, content = excluded.content
 			WHERE excluded.number > connection_delivery.number`,
 		sqlserver: `UPDATE d SET number = j.number, content = j.content
-			FROM ` + messageRows + `
+			FROM ` + connectionDeliveryRows + `
 			JOIN connection_delivery AS d ON d.connection = j.connection AND d.name = j.name
 			WHERE d.number < j.number;
 			INSERT INTO connection_delivery (connection, name, number, content)
-			SELECT j.connection, j.name, j.number, j.content FROM ` + messageRows + `
+			SELECT j.connection, j.name, j.number, j.content FROM ` + connectionDeliveryRows + `
 			WHERE NOT EXISTS (SELECT 1 FROM connection_delivery AS d WHERE d.connection = j.connection AND d.name = j.name)`,
 	}
 )

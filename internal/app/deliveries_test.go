@@ -11,22 +11,22 @@ import (
 	"plantgate/internal/store"
 )
 
-// TestNotesOfASharedDatabase reads, the way that connections do, what was noted in a
+// TestDeliveriesOfASharedDatabase reads, the way that connections do, what was kept in a
 // database that has a log for when it is away.
-func TestNotesOfASharedDatabase(t *testing.T) {
+func TestDeliveriesOfASharedDatabase(t *testing.T) {
 	t.Parallel()
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	db := apptest.OpenShared(t, s, app.SharedOptions{Spool: app.SpoolOptions{Folder: filepath.Join(t.TempDir(), "log.d")}})
-	note := mes.Delivery{Connection: "plant", Name: "1", Number: 1, Content: mes.ContentOf([]byte("x"))}
-	err = db.Intake().Update(t.Context(), func(tx ingest.Tx) error { return tx.AppendDeliveries(t.Context(), []mes.Delivery{note}) })
+	delivery := mes.Delivery{Connection: "plant", Name: "1", Number: 1, Content: mes.ContentOf([]byte("x"))}
+	err = db.Intake().Update(t.Context(), func(tx ingest.Tx) error { return tx.AppendDeliveries(t.Context(), []mes.Delivery{delivery}) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := db.Notes().ConnectionDeliveries(t.Context(), "plant")
-	if err != nil || len(got) != 1 || got[0] != note {
-		t.Errorf("the notes are %v, %v", got, err)
+	got, err := db.Deliveries().ConnectionDeliveries(t.Context(), "plant")
+	if err != nil || len(got) != 1 || got[0] != delivery {
+		t.Errorf("the deliveries are %v, %v", got, err)
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"plantgate/internal/mes"
 )
 
-// ConnectionDeliveries are the notes of what came by a connection, in the order of their
+// ConnectionDeliveries are what came by a connection without an identity of its own, in the order of their
 // numbers. While the database is away they are those of what is kept here: what is not
 // known again is stored once more.
 func (s *Spool) ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error) {
-	kept := s.journal.PendingMessages(connection)
+	kept := s.journal.PendingConnectionDeliveries(connection)
 	if s.isAway() {
 		s.look(ctx) // it may just be back
 	}

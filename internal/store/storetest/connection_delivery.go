@@ -11,8 +11,8 @@ import (
 	"plantgate/internal/mes"
 )
 
-// note appends a record with notes of what came by connections, as ingest does.
-func note(t *testing.T, s Store, r mes.Record, fail error, list ...mes.Delivery) {
+// deliver appends a record with deliveries that came by connections, as ingest does.
+func deliver(t *testing.T, s Store, r mes.Record, fail error, list ...mes.Delivery) {
 	t.Helper()
 	err := s.Update(t.Context(), func(tx ingest.Tx) error {
 		if _, err := tx.AppendRecords(t.Context(), []mes.Record{r}, Window(day)); err != nil {
@@ -28,14 +28,14 @@ func note(t *testing.T, s Store, r mes.Record, fail error, list ...mes.Delivery)
 	}
 }
 
-func expectNotes(t *testing.T, s Store, connection string, want ...mes.Delivery) {
+func expectDeliveries(t *testing.T, s Store, connection string, want ...mes.Delivery) {
 	t.Helper()
 	got, err := s.ConnectionDeliveries(t.Context(), connection)
 	if err != nil {
 		t.Fatal(mes.WithCauses(err))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the notes of %s (-want +got):\n%s", connection, diff)
+		t.Errorf("the deliveries of %s (-want +got):\n%s", connection, diff)
 	}
 }
 
@@ -45,19 +45,19 @@ func testConnectionDeliveries(t *testing.T, s Store) {
 	}
 	got, err := s.ConnectionDeliveries(t.Context(), "plant")
 	if err != nil || len(got) != 0 {
-		t.Fatalf("at first there are the notes %v, %v", got, err)
+		t.Fatalf("at first there are the deliveries %v, %v", got, err)
 	}
 	first := NewRecord("s", "m", day)
-	note(t, s, first, nil, d("plant", "2", 2), d("plant", "1", 1), d("Plant", "1", 9), d("plant", "é 𝄞", 3))
-	expectNotes(t, s, "plant", d("plant", "1", 1), d("plant", "2", 2), d("plant", "é 𝄞", 3))
-	expectNotes(t, s, "Plant", d("Plant", "1", 9))
+	deliver(t, s, first, nil, d("plant", "2", 2), d("plant", "1", 1), d("Plant", "1", 9), d("plant", "é 𝄞", 3))
+	expectDeliveries(t, s, "plant", d("plant", "1", 1), d("plant", "2", 2), d("plant", "é 𝄞", 3))
+	expectDeliveries(t, s, "Plant", d("Plant", "1", 9))
 
 	// The highest of a name counts, in whichever order they come.
-	note(t, s, first, nil, d("plant", "1", 5), d("plant", "1", 4), d("plant", "2", 1))
-	expectNotes(t, s, "plant", d("plant", "2", 2), d("plant", "é 𝄞", 3), d("plant", "1", 5))
+	deliver(t, s, first, nil, d("plant", "1", 5), d("plant", "1", 4), d("plant", "2", 1))
+	expectDeliveries(t, s, "plant", d("plant", "2", 2), d("plant", "é 𝄞", 3), d("plant", "1", 5))
 
-	note(t, s, first, errors.New("undone"), d("plant", "2", 6), d("plant", "3", 7))
-	expectNotes(t, s, "plant", d("plant", "2", 2), d("plant", "é 𝄞", 3), d("plant", "1", 5))
+	deliver(t, s, first, errors.New("undone"), d("plant", "2", 6), d("plant", "3", 7))
+	expectDeliveries(t, s, "plant", d("plant", "2", 2), d("plant", "é 𝄞", 3), d("plant", "1", 5))
 
 	var many, kept []mes.Delivery
 	for i := range int64(1500) {
@@ -66,6 +66,6 @@ func testConnectionDeliveries(t *testing.T, s Store) {
 			kept = append(kept, many[i])
 		}
 	}
-	note(t, s, first, nil, many...)
-	expectNotes(t, s, "many", kept...)
+	deliver(t, s, first, nil, many...)
+	expectDeliveries(t, s, "many", kept...)
 }
