@@ -50,7 +50,7 @@ func (o *SampleOutcome) Fault() error {
 	}
 	switch {
 	case quarantined > 0:
-		return fmt.Errorf("%d of %d records would go to quarantine", quarantined, len(o.Records))
+		return fmt.Errorf("%d of %s would go to quarantine", quarantined, mes.Counted(len(o.Records), "record"))
 	case !o.Matched && !o.Sparkplug:
 		return errors.New("no subscription is for the topic")
 	}

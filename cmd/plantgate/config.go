@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"plantgate/internal/config"
+	"plantgate/internal/mes"
 )
 
 type configCmd struct {
@@ -24,8 +25,8 @@ func (c *configCheckCmd) Run(e *env) error {
 	for _, w := range cfg.Warnings() {
 		fmt.Fprintf(e.stderr, "warning: %s: %s\n", w.Key, w.Detail)
 	}
-	_, err = fmt.Fprintf(e.stdout, "the configuration is right: %d MQTT and %d OPC UA connections, own broker %s, store %s\n",
-		len(cfg.MQTT.Connections), len(cfg.OPCUA.Connections), onOff(cfg.MQTT.Broker.Enabled), cfg.Store.RedactedDSN())
+	_, err = fmt.Fprintf(e.stdout, "the configuration is right: %s, %s, own broker %s, store %s\n",
+		mes.Counted(len(cfg.MQTT.Connections), "MQTT connection"), mes.Counted(len(cfg.OPCUA.Connections), "OPC UA connection"), onOff(cfg.MQTT.Broker.Enabled), cfg.Store.RedactedDSN())
 	return err
 }
 

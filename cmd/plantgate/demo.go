@@ -36,6 +36,9 @@ func (c *demoCmd) Run(e *env) error {
 	}
 	defer machines.Close()
 	a, err := app.Open(e.ctx, demo.Configure(cfg, c.Folder, machines.URL(), secrets), version, log)
+	if used := new(app.InUseError); errors.As(err, &used) {
+		used.What, used.Setting = "the folder "+c.Folder, "--folder"
+	}
 	if err != nil {
 		return e.startError(err, log)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"plantgate/internal/app"
 	"plantgate/internal/doctor"
+	"plantgate/internal/mes"
 )
 
 type doctorCmd struct {
@@ -27,7 +28,7 @@ func (c *doctorCmd) Run(e *env) error {
 		return err
 	}
 	if n := report.Count(doctor.Fault); n > 0 {
-		return fmt.Errorf("%d checks failed", n)
+		return fmt.Errorf("%s failed", mes.Counted(n, "check"))
 	}
 	return nil
 }

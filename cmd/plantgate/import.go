@@ -68,8 +68,8 @@ func orNone(column string) string {
 }
 
 func importLine(s mesdata.Summary) string {
-	return fmt.Sprintf("%d rows read: %d created, %d duplicates, %d quarantined, %d in quarantine before",
-		s.Read, s.Created, s.Duplicates, s.Quarantined, s.Known)
+	return fmt.Sprintf("%s read: %d created, %s, %d quarantined, %d in quarantine before",
+		mes.Counted(s.Read, "row"), s.Created, mes.Counted(s.Duplicates, "duplicate"), s.Quarantined, s.Known)
 }
 
 func (e *env) showImport(s mesdata.Summary, dryRun bool) {

@@ -17,11 +17,11 @@ type mqttCmd struct {
 
 type mqttTestCmd struct {
 	configFlag
-	Name     string    `arg:"" help:"Connection of the configuration; broker is the own one."`
-	Topic    string    `arg:"" help:"Topic of the message."`
-	File     string    `help:"Message, instead of the standard input." type:"existingfile" placeholder:"FILE"`
-	Retained bool      `help:"The message comes as a retained one."`
-	At       time.Time `help:"Time of receipt (RFC 3339); now if left out." placeholder:"TIME"`
+	Name     string  `arg:"" help:"Connection of the configuration; broker is the own one."`
+	Topic    string  `arg:"" help:"Topic of the message."`
+	File     string  `help:"Message, instead of the standard input." type:"existingfile" placeholder:"FILE"`
+	Retained bool    `help:"The message comes as a retained one."`
+	At       receipt `help:"Time of receipt (RFC 3339), such as 2026-11-22T10:15:00Z; now if left out." placeholder:"TIME"`
 }
 
 // Run reads a message and prints what it would become, as the API answers it. It fails
@@ -31,7 +31,7 @@ func (c *mqttTestCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	m := api.SampleMessage{Topic: c.Topic, Retained: c.Retained, ReceivedAt: mes.Micros(c.At)}
+	m := api.SampleMessage{Topic: c.Topic, Retained: c.Retained, ReceivedAt: mes.Micros(c.At.Time)}
 	if c.At.IsZero() {
 		m.ReceivedAt = mes.Micros(time.Now())
 	}
@@ -49,6 +49,17 @@ func (c *mqttTestCmd) Run(e *env) error {
 		return err
 	}
 	return outcome.Fault()
+}
+
+// receipt is a time of receipt on the command line.
+type receipt struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *receipt) UnmarshalText(text []byte) (err error) {
+	if r.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+		return mes.Errorf(mes.CodeInvalid, "must be a time with its offset (RFC 3339), such as 2026-11-22T10:15:00Z or 2026-11-22T11:15:00+01:00, not %q", text)
+	}
+	return nil
 }
 
 func (c *mqttTestCmd) read(e *env) ([]byte, error) {

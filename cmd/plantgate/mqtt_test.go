@@ -24,7 +24,7 @@ func TestMQTTTest(t *testing.T) {
 	}{
 		"stored":     {"up/M1/data", `{"x":1}`, exitOK, `"outcome": "stored"`, ""},
 		"reply":      {"up/M1/replies", `{"command_id":"019aab1c-7d20-7c11-9e02-3f5a6b7c8d9e","status":"completed"}`, exitOK, `"outcome": "reply"`, ""},
-		"quarantine": {"up/M1/data", `{"timestamp":"?"}`, exitFailed, `"outcome": "quarantined"`, "1 of 1 records would go to quarantine"},
+		"quarantine": {"up/M1/data", `{"timestamp":"?"}`, exitFailed, `"outcome": "quarantined"`, "1 of 1 record would go to quarantine"},
 		"no topic":   {"up/M1/other", `{"x":1}`, exitFailed, `"matched": false`, "would go to quarantine"},
 		"wildcard":   {"up/+/data", `{"x":1}`, exitUsage, "", "wildcard"},
 	} {

@@ -85,7 +85,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 func openStorage(ctx context.Context, cfg config.Config, log *slog.Logger) (*Storage, error) {
 	s, err := OpenStorage(ctx, cfg.Store.DSN, storageOptions(cfg, log))
 	if err != nil {
-		return nil, err
+		return nil, inUse(err, "the store "+cfg.Store.RedactedDSN(), "store.dsn")
 	}
 	if err := s.PutSites(ctx, sites(cfg)); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), s.Close())

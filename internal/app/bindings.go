@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 
 	"plantgate/api"
 	"plantgate/internal/command"
@@ -59,7 +62,7 @@ func (b bindings) present(origin mes.Origin) (ingest.Source, bool) {
 func (b bindings) sample(ctx context.Context, name string, m api.SampleMessage, service *ingest.Service, decoder ingest.Decoder) (api.SampleOutcome, error) {
 	list, ok := b[name]
 	if !ok {
-		return api.SampleOutcome{}, mes.Errorf(mes.CodeNotFound, "there is no MQTT connection %q", name)
+		return api.SampleOutcome{}, b.unknown(name)
 	}
 	if err := topic.CheckName(m.Topic); err != nil {
 		return api.SampleOutcome{}, mes.Invalid([]mes.FieldError{{Pointer: "/topic", Detail: err.Error()}})
@@ -85,6 +88,18 @@ func (b bindings) sample(ctx context.Context, name string, m api.SampleMessage, 
 		outcome.Replies = readReplies(outcome.Records)
 	}
 	return outcome, err
+}
+
+// unknown tells of a name that no connection has.
+func (b bindings) unknown(name string) error {
+	switch names := slices.Sorted(maps.Keys(b)); {
+	case name == broker.Name:
+		return mes.Errorf(mes.CodeNotFound, "the own broker is not enabled (mqtt.broker.enabled)")
+	case len(names) == 0:
+		return mes.Errorf(mes.CodeNotFound, "there is no MQTT connection %q, nor any other", name)
+	default:
+		return mes.Errorf(mes.CodeNotFound, "there is no MQTT connection %q; configured: %s", name, strings.Join(names, ", "))
+	}
 }
 
 // readReplies reads the replies to commands among records, and returns them by their

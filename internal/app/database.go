@@ -79,7 +79,7 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (dat
 		DedupeWindow: cfg.Data.DedupeWindow, Connections: ownedConnections(cfg),
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(inUse(err, "the folder "+sharedLogFolder(cfg), "store.log.folder"), s.Close())
 	}
 	return shared, nil
 }

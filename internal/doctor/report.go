@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"plantgate/internal/mes"
 )
 
 // Level is how grave a finding is.
@@ -66,7 +68,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d faults, %d warnings\n", r.Count(Fault), r.Count(Warning))
+	_, err := fmt.Fprintf(w, "%s, %s\n", mes.Counted(r.Count(Fault), "fault"), mes.Counted(r.Count(Warning), "warning"))
 	return err
 }
 

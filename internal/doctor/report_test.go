@@ -31,7 +31,7 @@ func TestReport(t *testing.T) {
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"OK", "answers after 3 ms", "WARNING", "-> renew it", "FAULT", " [31mno and more", "1 faults, 1 warnings"} {
+	for _, want := range []string{"OK", "answers after 3 ms", "WARNING", "-> renew it", "FAULT", " [31mno and more", "1 fault, 1 warning\n"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}

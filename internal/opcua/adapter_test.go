@@ -214,7 +214,7 @@ func TestBadNodeDoesNotSpoilGoodOnes(t *testing.T) {
 		config.OPCUANode{NodeID: "nsu=urn:unknown;s=Elsewhere"})
 	to := opcuatest.NewIngester()
 	a := running(t, cfg, to, quick())
-	s := inState(t, a, mes.AdapterDegraded, "2 of 7 nodes are bad")
+	s := inState(t, a, mes.AdapterDegraded, "2 of 7 nodes bad")
 	for _, name := range []string{"Missing", "Elsewhere", "StatusBadNodeIDUnknown", "urn:unknown"} {
 		if !strings.Contains(s.Detail, name) {
 			t.Errorf("the detail %q does not name %s", s.Detail, name)
@@ -258,7 +258,7 @@ func TestManyNodes(t *testing.T) {
 	tm.nodeFirst, tm.nodeMax = time.Hour, time.Hour
 	to := opcuatest.NewIngester()
 	a := running(t, cfg, to, tm)
-	inState(t, a, mes.AdapterDegraded, fmt.Sprintf("%d of %d nodes are bad", more, more+5))
+	inState(t, a, mes.AdapterDegraded, fmt.Sprintf("%d of %d nodes bad", more, more+5))
 	server.Write(32)
 	stored(t, to, 32)
 }

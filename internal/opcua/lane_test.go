@@ -56,12 +56,12 @@ func TestAggregate(t *testing.T) {
 		detail string
 	}{
 		"one":             {[]standing{up}, mes.AdapterRunning, ""},
-		"one with faults": {[]standing{partly}, mes.AdapterDegraded, "2 of 10 nodes are bad: a (gone), b (gone)"},
+		"one with faults": {[]standing{partly}, mes.AdapterDegraded, "2 of 10 nodes bad: a (gone), b (gone)"},
 		"one down":        {[]standing{down}, mes.AdapterBackingOff, "reset"},
 		"one stale":       {[]standing{silent}, mes.AdapterStale, "silent"},
 		"all up":          {[]standing{up, up}, mes.AdapterRunning, ""},
-		"some down":       {[]standing{up, silent, partly}, mes.AdapterDegraded, "1 of 3 sessions bring nothing: silent; 2 of 30 nodes are bad: a (gone), b (gone)"},
-		"beginning":       {[]standing{up, {state: mes.AdapterConnecting, nodes: 10}}, mes.AdapterDegraded, "1 of 2 sessions bring nothing yet"},
+		"some down":       {[]standing{up, silent, partly}, mes.AdapterDegraded, "nothing comes by 1 of 3 sessions: silent; 2 of 30 nodes bad: a (gone), b (gone)"},
+		"beginning":       {[]standing{up, {state: mes.AdapterConnecting, nodes: 10}}, mes.AdapterDegraded, "nothing comes by 1 of 2 sessions yet"},
 		"all down":        {[]standing{down, silent}, mes.AdapterBackingOff, "reset"},
 	} {
 		if state, detail := aggregate(tc.lanes); state != tc.state || detail != tc.detail {

@@ -105,16 +105,16 @@ func aggregate(lanes []standing) (mes.AdapterState, string) {
 	case down == len(lanes):
 		return lanes[0].state, lanes[0].detail
 	case down > 0 && reason == "":
-		parts = append(parts, fmt.Sprintf("%d of %d sessions bring nothing yet", down, len(lanes)))
+		parts = append(parts, fmt.Sprintf("nothing comes by %d of %s yet", down, mes.Counted(len(lanes), "session")))
 	case down > 0:
-		parts = append(parts, fmt.Sprintf("%d of %d sessions bring nothing: %s", down, len(lanes), reason))
+		parts = append(parts, fmt.Sprintf("nothing comes by %d of %s: %s", down, mes.Counted(len(lanes), "session"), reason))
 	}
 	if len(bad) > 0 {
 		names := strings.Join(bad[:min(namesShown, len(bad))], ", ")
 		if len(bad) > namesShown {
 			names += " …"
 		}
-		parts = append(parts, fmt.Sprintf("%d of %d nodes are bad: %s", len(bad), nodes, names))
+		parts = append(parts, fmt.Sprintf("%d of %s bad: %s", len(bad), mes.Counted(nodes, "node"), names))
 	}
 	if len(parts) == 0 {
 		return mes.AdapterRunning, ""

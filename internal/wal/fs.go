@@ -2,8 +2,11 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"plantgate/internal/durable"
 )
@@ -78,10 +81,36 @@ func (system) Lock(path string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	err = lockFile(f)
+	if errors.Is(err, ErrLocked) {
+		err = &LockedError{PID: readPID(f)}
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	writePID(f)
 	return f, nil
+}
+
+// writePID says in the file who has it. It is the lock that counts: what can't be written
+// is only not known to others.
+func writePID(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	}
+}
+
+// readPID is 0 if the file does not say it.
+func readPID(f *os.File) int {
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
 }
 
 func (f systemFile) Size() (int64, error) {

@@ -49,6 +49,23 @@ var (
 	ErrClosed = errors.New("the log is closed")
 )
 
+// LockedError is an ErrLocked that knows who has the log.
+type LockedError struct {
+	// PID is the number of the process, as it saw itself; 0 is unknown.
+	PID int
+}
+
+// Error implements error.
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return ErrLocked.Error()
+	}
+	return fmt.Sprintf("%s (pid %d)", ErrLocked, e.PID)
+}
+
+// Is implements errors.Is for ErrLocked.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
 // Log is an open log. Its methods are safe for concurrent use.
 type Log struct {
 	fs     FS

@@ -3,6 +3,7 @@ package wal_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -204,7 +205,7 @@ func TestIdleIsSmall(t *testing.T) {
 		}
 		size += info.Size()
 	}
-	if size > 8<<20 {
+	if size > 8<<20+32 { // and who has it
 		t.Errorf("an idle log has %d bytes", size)
 	}
 }
@@ -213,7 +214,8 @@ func TestSecondOpener(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	l := open(t, folder, wal.Options{})
-	if _, err := wal.Open(folder, wal.Options{}); !errors.Is(err, wal.ErrLocked) || !strings.Contains(err.Error(), folder) {
+	if _, err := wal.Open(folder, wal.Options{}); !errors.Is(err, wal.ErrLocked) || !strings.Contains(err.Error(), folder) ||
+		!strings.Contains(err.Error(), fmt.Sprintf("(pid %d)", os.Getpid())) {
 		t.Errorf("a second opener: %v", err)
 	}
 	shut(t, l)
