@@ -36,10 +36,11 @@ func Connect(door mes.Door, name string, keeper *lease.Keeper, ingester ingest.I
 // connections a server has, before it runs.
 func (s *Shared) KeepConnectionsBy(k *lease.Keeper) { s.floor = k }
 
-// Publishing returns a connection that takes along what deliver sends.
-func Publishing(ad *mqtt.Adapter, deliver func(context.Context) error) Adapter {
-	return publishing{ad, deliver}
+// Publishing returns a connection that takes along what deliver sends; lost waits until
+// another server has it.
+func Publishing(ad *mqtt.Adapter, deliver func(context.Context) error, lost func(context.Context) bool) Adapter {
+	return publishing{ad, deliver, lost}
 }
 
-// Notes are what connections ask for what came last.
+// Deliveries are what connections ask for what came last.
 func (s *Shared) Deliveries() mqtt.Deliveries { return s.deliveries() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,19 +85,26 @@ func deliverBy(p publisher) outbox.Deliver {
 type publishing struct {
 	*mqtt.Adapter
 	deliver func(context.Context) error
+	// lost waits until another server has the connection, and tells whether that was before
+	// its context ended; nil where none can.
+	lost func(context.Context) bool
 }
 
 // Run implements adapter. What is on its way at the end is waited for while the
-// connection is up. Once another server has it this one goes at once: both have the same
-// client id, and would end each other's session.
+// connection is up. Once another server has it this one goes at once, be it in the middle
+// of that: both have the same client id, and would end each other's session.
 func (p publishing) Run(ctx context.Context) error {
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer disconnect()
-	defer context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), mes.ErrLeaseLost) {
-			disconnect()
-		}
-	})()
+	if p.lost != nil {
+		watch.Go(func() {
+			if p.lost(connected) {
+				disconnect()
+			}
+		})
+	}
 	delivered := make(chan error, 1)
 	go func() {
 		delivered <- p.deliver(ctx)
@@ -122,14 +130,23 @@ func (a *App) openMQTT(c config.MQTTConnection, deps mqtt.Deps, owner *mes.Owner
 	}
 	deliver := deliverBy(ad)
 	if deal == nil {
-		return publishing{ad, func(ctx context.Context) error { return queue.Run(ctx, deliver, owner) }}, nil
+		return publishing{ad, func(ctx context.Context) error { return queue.Run(ctx, deliver, owner) }, a.lossOf(name, owner)}, nil
 	}
 	return publishing{ad, func(ctx context.Context) error {
 		return deal.While(ctx, name, func(ctx context.Context, l lease.Lease) error {
 			mine := l.Ownership()
 			return queue.Run(ctx, deliver, &mine)
 		})
-	}}, nil
+	}, nil}, nil
+}
+
+// lossOf waits for the loss of the right to a connection; nil where it needs none.
+func (a *App) lossOf(name string, owner *mes.Ownership) func(context.Context) bool {
+	keeper := a.storage.connections()
+	if owner == nil || keeper == nil {
+		return nil
+	}
+	return func(ctx context.Context) bool { return keeper.AwaitLoss(ctx, name, owner.Epoch) }
 }
 
 // runOwnBroker serves the own broker until ctx ends, its disk fails or nothing can be

@@ -14,16 +14,17 @@ import (
 )
 
 // TestPublishingEnds: a connection that is stopped stays up for what is on its way; one
-// that another server has by now is let go at once, since it has the same client id.
+// that another server has by now is let go at once, since it has the same client id, in the
+// middle of what is on its way too.
 func TestPublishingEnds(t *testing.T) {
 	t.Parallel()
 	broker := apptest.Start(t)
 	for name, tt := range map[string]struct {
-		cause error
-		stays bool
+		stops, lost bool
 	}{
-		"stopped":    {nil, true},
-		"lease lost": {mes.ErrLeaseLost, false},
+		"stopped":           {true, false},
+		"lost":              {false, true},
+		"lost when stopped": {true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -35,25 +36,36 @@ func TestPublishingEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, stop := context.WithCancelCause(t.Context())
-			defer stop(nil)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			taken := make(chan struct{})
 			gate, ended := make(chan struct{}), make(chan error, 1)
 			connection := app.Publishing(ad, func(ctx context.Context) error {
 				<-ctx.Done()
 				<-gate // something is on its way
 				return nil
+			}, func(ctx context.Context) bool {
+				select {
+				case <-taken:
+					return true
+				case <-ctx.Done():
+					return false
+				}
 			})
 			go func() { ended <- connection.Run(ctx) }()
 			<-up
-			stop(tt.cause)
-			if tt.stays {
+			if tt.stops {
+				stop()
 				time.Sleep(300 * time.Millisecond)
 				if state := ad.Status().State; state != mes.AdapterRunning {
 					t.Errorf("while something is on its way the connection is %s", state)
 				}
-			} else {
+			}
+			if tt.lost {
+				close(taken)
 				apptest.Eventually(t, "the end of the connection", func() bool { return ad.Status().State == mes.AdapterStopped })
 			}
+			stop()
 			close(gate)
 			if err := <-ended; err != nil || ad.Status().State != mes.AdapterStopped {
 				t.Errorf("ended %s with %v", ad.Status().State, err)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"plantgate/internal/mes"
 )
 
 // Options are the settings of a Keeper. The zero value of a field means its default.
@@ -67,7 +65,7 @@ type Keeper struct {
 	declined map[string]bool
 	users    map[string]int
 	owners   map[string]string
-	changed  chan struct{} // closed and replaced when held changes
+	changed  chan struct{} // closed and replaced when held or leaving changes
 	hurry    chan struct{} // has a token when what is leaving is not used any more
 }
 
@@ -173,8 +171,7 @@ func (k *Keeper) Owner(name string) string {
 
 // While runs fn as long as this server has a lease, again and again, until ctx ends or
 // fn fails. The context of fn ends with the lease; one that this server gives to another
-// it gives when fn has returned. If another server has it already, mes.ErrLeaseLost is
-// the cause of the context's end.
+// it gives when fn has returned. Another server may have it before that, see AwaitLoss.
 func (k *Keeper) While(ctx context.Context, name string, fn func(context.Context, Lease) error) error {
 	for {
 		held, changed := k.Held()
@@ -199,14 +196,14 @@ func (k *Keeper) during(ctx context.Context, name string, l Lease, fn func(conte
 		return nil
 	}
 	defer k.unuse(name)
-	working, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	working, stop := context.WithCancel(ctx)
+	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- fn(working, l) }()
 	for {
 		held, changed := k.Held()
 		if now, ok := held[name]; !ok || now.Epoch != l.Epoch {
-			stop(k.loss(name, l))
+			stop()
 			return <-ended
 		}
 		select {
@@ -217,14 +214,31 @@ func (k *Keeper) during(ctx context.Context, name string, l Lease, fn func(conte
 	}
 }
 
-// loss is mes.ErrLeaseLost, but nil of a lease that this server still has to give back.
-func (k *Keeper) loss(name string, l Lease) error {
+// AwaitLoss waits until this server has lost a lease that it had by that epoch, and tells
+// whether that was before ctx ended. A lease that is to be given back is not lost while it
+// is used, unless another server takes it meanwhile.
+func (k *Keeper) AwaitLoss(ctx context.Context, name string, epoch int64) bool {
+	for {
+		has, changed := k.has(name, epoch)
+		if !has {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// has tells whether a lease is held, or not given back yet, and returns what is closed when
+// that may have changed.
+func (k *Keeper) has(name string, epoch int64) (bool, <-chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if leaving, ok := k.leaving[name]; ok && leaving.Epoch == l.Epoch {
-		return nil
-	}
-	return mes.ErrLeaseLost
+	held, isHeld := k.held[name]
+	leaving, isLeaving := k.leaving[name]
+	return isHeld && held.Epoch == epoch || isLeaving && leaving.Epoch == epoch, k.changed
 }
 
 // use notes that a lease is used, if it is still held.
@@ -269,9 +283,9 @@ func (k *Keeper) unused() map[string]Lease {
 func (k *Keeper) set(change func(held, leaving map[string]Lease)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	before := maps.Clone(k.held)
+	held, leaving := maps.Clone(k.held), maps.Clone(k.leaving)
 	change(k.held, k.leaving)
-	if !maps.Equal(before, k.held) {
+	if !maps.Equal(held, k.held) || !maps.Equal(leaving, k.leaving) {
 		close(k.changed)
 		k.changed = make(chan struct{})
 	}
