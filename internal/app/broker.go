@@ -47,6 +47,7 @@ var (
 	brokerAuthDesc     = desc("mqtt_broker_auth_failures_total", "Logins that were refused, by reason.", "reason")
 	brokerLostDesc     = desc("mqtt_broker_lost_total", "Messages of QoS 0 and wills that could not be stored.")
 	brokerWillsDesc    = desc("mqtt_broker_wills_total", "Wills that were published.")
+	brokerUnheardDesc  = desc("mqtt_broker_unheard_total", "Messages that this server published to topics without a subscriber.")
 	brokerCommitsDesc  = desc("mqtt_broker_commits_total", "Writes to the log of sessions and retained messages.")
 	brokerSecondsDesc  = desc("mqtt_broker_commit_seconds_total", "Time spent in those writes.")
 	brokerLogDesc      = desc("mqtt_broker_log_bytes", "Bytes that this log keeps.")
@@ -60,7 +61,7 @@ func (c *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		brokerClientsDesc, brokerSessionsDesc, brokerSubsDesc, brokerRetainedDesc, brokerRetBytesDesc, brokerQueuedDesc,
 		brokerQueBytesDesc, brokerInflightDesc, brokerMessagesDesc, brokerBytesDesc, brokerDroppedDesc, brokerDeniedDesc,
-		brokerAuthDesc, brokerLostDesc, brokerWillsDesc, brokerCommitsDesc, brokerSecondsDesc, brokerLogDesc,
+		brokerAuthDesc, brokerLostDesc, brokerWillsDesc, brokerUnheardDesc, brokerCommitsDesc, brokerSecondsDesc, brokerLogDesc,
 	} {
 		ch <- d
 	}
@@ -99,6 +100,7 @@ func (c *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	count(brokerLostDesc, s.Lost)
 	count(brokerWillsDesc, s.Wills)
+	count(brokerUnheardDesc, s.Unheard)
 	count(brokerCommitsDesc, s.Commits)
 	ch <- prometheus.MustNewConstMetric(brokerSecondsDesc, prometheus.CounterValue, s.CommitTime.Seconds())
 	gauge(brokerLogDesc, s.LogBytes)

@@ -65,20 +65,33 @@ func (a *App) queueOf(target string) *outbox.Queue {
 	return a.outboxes[target]
 }
 
-// publisher publishes by MQTT.
-type publisher interface {
-	Publish(ctx context.Context, p mqtt.Publication) error
+// deliverBy brings messages of the outbox to a broker.
+func deliverBy(ad *mqtt.Adapter) outbox.Deliver {
+	return func(ctx context.Context, m outbox.Message) error {
+		return orAway(ad.Publish(ctx, publication(m)))
+	}
 }
 
-// deliverBy brings messages of the outbox to a broker.
-func deliverBy(p publisher) outbox.Deliver {
-	return func(ctx context.Context, m outbox.Message) error {
-		err := p.Publish(ctx, mqtt.Publication{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retained: m.Retained})
-		if errors.Is(err, mqtt.ErrNotConnected) {
-			return fmt.Errorf("%w: %w", outbox.ErrAway, err)
-		}
-		return err
+// deliverByOwn brings messages of the outbox to the own broker, and says of a command that
+// nobody gets it. Other brokers don't tell.
+func (a *App) deliverByOwn(ctx context.Context, m outbox.Message) error {
+	subscribers, err := a.broker.Publish(ctx, publication(m))
+	if err == nil && subscribers == 0 && command.Is(m) {
+		a.log.Warn("a command reached nobody: no session of the own broker is subscribed to its topic", "command_id", m.ID, "topic", m.Topic)
 	}
+	return orAway(err)
+}
+
+func publication(m outbox.Message) mqtt.Publication {
+	return mqtt.Publication{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retained: m.Retained}
+}
+
+// orAway marks an error that says that there is no connection, for the outbox.
+func orAway(err error) error {
+	if errors.Is(err, mqtt.ErrNotConnected) {
+		return fmt.Errorf("%w: %w", outbox.ErrAway, err)
+	}
+	return err
 }
 
 // publishing is a connection that takes what waits for it along.
@@ -161,7 +174,7 @@ func (a *App) runOwnBroker(ctx context.Context) error {
 			published <- nil
 			return
 		}
-		published <- queue.Run(publishing, deliverBy(a.broker), nil)
+		published <- queue.Run(publishing, a.deliverByOwn, nil)
 	}()
 	var failed error
 	select {

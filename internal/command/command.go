@@ -159,6 +159,12 @@ func (s *Service) prepare(c *mes.Command) (outbox.Message, *Route, error) {
 		"no publish section of the configuration leads to machine %q of site %q", c.MachineID, c.SiteID)
 }
 
+// Is tells whether a message of the outbox is a command.
+func Is(m outbox.Message) bool {
+	var p payload
+	return json.Unmarshal(m.Payload, &p) == nil && p.CommandID == m.ID.String()
+}
+
 // payload is a command as the machine gets it.
 type payload struct {
 	CommandID  string          `json:"command_id"`

@@ -67,6 +67,7 @@ type Broker struct {
 	condition *condition
 	lost      atomic.Int64
 	willsSent atomic.Int64
+	unheard   atomic.Int64
 	// work is what commits run under; it outlives the listener by stopTimeout.
 	work     context.Context
 	stopWork context.CancelFunc

@@ -200,18 +200,18 @@ func TestPublishOfTheProgram(t *testing.T) {
 	mqtttest.Wait(t, c.Subscribe("#", 1, nil))
 	c.Disconnect(250)
 	for i := range 20 {
-		if err := b.Publish(t.Context(), mqtt.Publication{Topic: "plant/M1/data", Payload: []byte(fmt.Sprint(i)), QoS: 1}); err != nil {
-			t.Fatal(err)
+		if n, err := b.Publish(t.Context(), mqtt.Publication{Topic: "plant/M1/data", Payload: []byte(fmt.Sprint(i)), QoS: 1}); err != nil || n != 1 {
+			t.Fatal(n, err)
 		}
 	}
 	for _, bad := range []mqtt.Publication{{}, {Topic: "a/+"}, {Topic: "$SYS/x"}, {Topic: "a", QoS: 3}} {
-		if err := b.Publish(t.Context(), bad); mes.ErrorCode(err) != mes.CodeInvalid {
+		if _, err := b.Publish(t.Context(), bad); mes.ErrorCode(err) != mes.CodeInvalid {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.Publish(gone, mqtt.Publication{Topic: "a"}); err == nil {
+	if _, err := b.Publish(gone, mqtt.Publication{Topic: "a"}); err == nil {
 		t.Error("published under a context that has ended")
 	}
 	if n := b.Status().Received; n != 0 {
@@ -220,7 +220,7 @@ func TestPublishOfTheProgram(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Publish(t.Context(), mqtt.Publication{Topic: "a", Retained: true, Payload: []byte("x")}); mes.ErrorCode(err) != mes.CodeUnavailable {
+	if _, err := b.Publish(t.Context(), mqtt.Publication{Topic: "a", Retained: true, Payload: []byte("x")}); mes.ErrorCode(err) != mes.CodeUnavailable {
 		t.Errorf("after the end: %v", err)
 	}
 	b = startIn(t, folder, brokerConfig())

@@ -20,35 +20,39 @@ import (
 // tried before it is given up.
 const lastingRetry = 10 * time.Second
 
-// Publish sends a message to the subscribers of its topic. When it returns nil the
-// broker has it on the disk for every persistent session that is subscribed with QoS 1
-// or 2, connected or not, and as retained message if it is one; without persistence it
-// has it in memory. Messages that one caller publishes one after another come in that
-// order. They are not machine data: the broker's subscriptions do not store them.
+// Publish sends a message to the subscribers of its topic, and tells how many sessions
+// that are. When it returns without an error the broker has it on the disk for every
+// persistent session that is subscribed with QoS 1 or 2, connected or not, and as retained
+// message if it is one; without persistence it has it in memory. Messages that one caller
+// publishes one after another come in that order. They are not machine data: the broker's
+// subscriptions do not store them.
 //
 // CodeInvalid is for a topic or a QoS that can't be, CodeUnavailable for a broker that
 // can't keep it now. After an error, that of ctx included, the message may have been
 // published all the same, if it was being written. One that still waited is given up, so
 // that attempts do not pile up behind a disk that hangs.
-func (b *Broker) Publish(ctx context.Context, m mqtt.Publication) error {
+func (b *Broker) Publish(ctx context.Context, m mqtt.Publication) (subscribers int, err error) {
 	switch err := topic.CheckName(m.Topic); {
 	case err != nil:
-		return mes.Wrap(mes.CodeInvalid, err, "the topic can't be published to")
+		return 0, mes.Wrap(mes.CodeInvalid, err, "the topic can't be published to")
 	case m.Topic[0] == '$' || m.QoS > 2:
-		return mes.Errorf(mes.CodeInvalid, "a topic of the broker's own, or a QoS above 2, can't be published to")
+		return 0, mes.Errorf(mes.CodeInvalid, "a topic of the broker's own, or a QoS above 2, can't be published to")
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return 0, ctx.Err()
 	case b.work.Err() != nil:
-		return mes.Wrap(mes.CodeUnavailable, mqtt.ErrNotConnected, "the broker has stopped")
+		return 0, mes.Wrap(mes.CodeUnavailable, mqtt.ErrNotConnected, "the broker has stopped")
 	}
-	err := b.sessions.PublishFor(ctx, sessions.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retained})
+	subscribers, err = b.sessions.PublishFor(ctx, sessions.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retained})
 	switch {
 	case err == nil:
-		return nil
+		if subscribers == 0 {
+			b.unheard.Add(1)
+		}
+		return subscribers, nil
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
-	return mes.Wrap(mes.CodeUnavailable, err, "the broker can't keep the message")
+	return 0, mes.Wrap(mes.CodeUnavailable, err, "the broker can't keep the message")
 }
 
 // take stores a publication, if a subscription of the configuration is for it, and

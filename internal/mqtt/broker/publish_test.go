@@ -45,7 +45,7 @@ func TestPublish(t *testing.T) {
 	}
 	publish := func(text string) {
 		t.Helper()
-		if err := b.Publish(t.Context(), mqtt.Publication{Topic: "down/M1", Payload: []byte(text), QoS: 1}); err != nil {
+		if _, err := b.Publish(t.Context(), mqtt.Publication{Topic: "down/M1", Payload: []byte(text), QoS: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestPublish(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Publish(t.Context(), mqtt.Publication{Topic: "down/M1", QoS: 1}); !errors.Is(err, mqtt.ErrNotConnected) {
+	if _, err := b.Publish(t.Context(), mqtt.Publication{Topic: "down/M1", QoS: 1}); !errors.Is(err, mqtt.ErrNotConnected) {
 		t.Errorf("published after the end: %v", err)
 	}
 }

@@ -48,6 +48,8 @@ type Stats struct {
 	Lost int64
 	// Wills were published.
 	Wills int64
+	// Unheard are messages of this server that no session was subscribed to.
+	Unheard int64
 	// Denied counts publications, subscriptions, wills and connections that were
 	// refused, AuthFailures logins, by reason.
 	Denied, AuthFailures map[string]int64
@@ -59,7 +61,7 @@ func (b *Broker) Stats() Stats {
 		Stats: b.sessions.Stats(), Clients: int64(b.clients.len()),
 		MessagesIn: atomic.LoadInt64(&b.server.Info.MessagesReceived), MessagesOut: atomic.LoadInt64(&b.server.Info.MessagesSent),
 		BytesIn: atomic.LoadInt64(&b.server.Info.BytesReceived), BytesOut: atomic.LoadInt64(&b.server.Info.BytesSent),
-		Lost: b.lost.Load(), Wills: b.willsSent.Load(), Denied: map[string]int64{}, AuthFailures: map[string]int64{},
+		Lost: b.lost.Load(), Wills: b.willsSent.Load(), Unheard: b.unheard.Load(), Denied: map[string]int64{}, AuthFailures: map[string]int64{},
 	}
 	for why := range denialKinds {
 		to := s.Denied

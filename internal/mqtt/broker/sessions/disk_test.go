@@ -141,7 +141,7 @@ func TestPublishForAWhile(t *testing.T) {
 	eventually(t, func() bool { return r.Stats().Queued == 1 })
 	for range 5 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		err := r.PublishFor(ctx, sessions.Message{Topic: "a", Payload: []byte("again"), QoS: 1})
+		_, err := r.PublishFor(ctx, sessions.Message{Topic: "a", Payload: []byte("again"), QoS: 1})
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("published while the disk hangs: %v", err)

@@ -18,11 +18,15 @@ type delivery struct {
 // keeps it as retained message if it is one. When it returns nil, what is for
 // persistent sessions with QoS 1 or 2, and a retained message, is on the disk. A
 // message that found a session's queue full is counted as dropped; that is no error.
-func (r *Registry) Publish(m Message) error { return r.PublishFor(context.Background(), m) }
+func (r *Registry) Publish(m Message) error {
+	_, err := r.PublishFor(context.Background(), m)
+	return err
+}
 
-// PublishFor is Publish that waits no longer than ctx. A message that still waited then is
-// not published; one that was being written may be.
-func (r *Registry) PublishFor(ctx context.Context, m Message) error {
+// PublishFor is Publish that waits no longer than ctx, and tells how many sessions are
+// subscribed. A message that still waited then is not published; one that was being
+// written may be.
+func (r *Registry) PublishFor(ctx context.Context, m Message) (subscribers int, err error) {
 	if m.Created == 0 {
 		m.Created = r.now().Unix()
 	}
@@ -31,12 +35,18 @@ func (r *Registry) PublishFor(ctx context.Context, m Message) error {
 	if !r.needsLog(&m, list) {
 		r.hand(nil, &m, list)
 		r.mu.Unlock()
-		return nil
+		return len(list), nil
 	}
 	r.mu.Unlock()
-	return r.commitFor(ctx, func(t *tx) {
-		r.hand(t, &m, r.deliveries(&m))
+	err = r.commitFor(ctx, func(t *tx) {
+		list := r.deliveries(&m)
+		subscribers = len(list)
+		r.hand(t, &m, list)
 	})
+	if err != nil {
+		return 0, err
+	}
+	return subscribers, nil
 }
 
 // needsLog tells whether something of the message has to be remembered.
