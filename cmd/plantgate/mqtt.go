@@ -12,14 +12,14 @@ import (
 )
 
 type mqttCmd struct {
-	Test mqttTestCmd `cmd:"" help:"Tell what would be stored of an MQTT message, which is read from the standard input; no server is needed. Fails if no subscription is for it or a part would go to quarantine."`
+	Test mqttTestCmd `cmd:"" help:"Tell what would be stored of an MQTT message, which is read from standard input; no server is needed. Fails if no subscription is for it or a part would go to quarantine."`
 }
 
 type mqttTestCmd struct {
 	configFlag
 	Name     string  `arg:"" help:"Connection of the configuration; broker is the own one."`
 	Topic    string  `arg:"" help:"Topic of the message."`
-	File     string  `help:"Message, instead of the standard input." type:"existingfile" placeholder:"FILE"`
+	File     string  `help:"Message, instead of standard input." type:"existingfile" placeholder:"FILE"`
 	Retained bool    `help:"The message comes as a retained one."`
 	At       receipt `help:"Time of receipt (RFC 3339), such as 2026-11-22T10:15:00Z; now if left out." placeholder:"TIME"`
 }

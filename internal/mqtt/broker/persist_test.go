@@ -232,6 +232,25 @@ func TestPublishOfTheProgram(t *testing.T) {
 	}
 }
 
+// TestPublishWithoutSubscriber: Publish tells how many sessions are subscribed, connected or
+// not, and what nobody gets is counted.
+func TestPublishWithoutSubscriber(t *testing.T) {
+	t.Parallel()
+	b := startIn(t, t.TempDir(), brokerConfig())
+	var sub subscriber
+	c := sub.persistent(t, b, "sub")
+	mqtttest.Wait(t, c.Subscribe("a/+", 1, nil))
+	c.Disconnect(250)
+	for topic, want := range map[string]int{"a/b": 1, "b": 0} {
+		if n, err := b.Publish(t.Context(), mqtt.Publication{Topic: topic, Payload: []byte("x"), QoS: 1}); err != nil || n != want {
+			t.Errorf("%s: %d subscribers, %v, want %d", topic, n, err, want)
+		}
+	}
+	if n := b.Stats().Unheard; n != 1 {
+		t.Errorf("%d messages had no subscriber, want 1", n)
+	}
+}
+
 // TestSharedSubscription: each message goes to one member, one that is there if there is.
 func TestSharedSubscription(t *testing.T) {
 	t.Parallel()
