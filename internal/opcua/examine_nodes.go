@@ -61,7 +61,7 @@ func examineNodes(ctx context.Context, cfg config.OPCUAConnection, deps link.Dep
 	}
 	for i, n := range f.counts {
 		if !all[i].fixed() {
-			s.Note("pattern", "", "%s leads to %d nodes", all[i].nodeID, n)
+			s.Note("pattern", "", "%s leads to %s", all[i].nodeID, mes.Counted(n, "node"))
 		}
 	}
 	for _, w := range f.warnings {
@@ -119,10 +119,10 @@ func (e *examination) targets(ctx context.Context, all []target) error {
 		e.one(t, &facts[i])
 	}
 	if e.bad > maxNodeFindings {
-		e.subject.Fail("node", "", "and %d more nodes", e.bad-maxNodeFindings)
+		e.subject.Fail("node", "", "and %s", mes.Counted(e.bad-maxNodeFindings, "more node"))
 	}
 	if good := len(all) - e.bad; good > 0 {
-		e.subject.OK("nodes", "%d of %d can be read", good, len(all))
+		e.subject.OK("nodes", "%d of %s can be read", good, mes.Counted(len(all), "node"))
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestFaultsOfPaths(t *testing.T) {
 	}})
 	to := opcuatest.NewIngester()
 	a := running(t, cfg, to, quick())
-	s := inState(t, a, mes.AdapterDegraded, "5 of 8 nodes are bad")
+	s := inState(t, a, mes.AdapterDegraded, "5 of 8 nodes bad")
 	for _, want := range []string{"more than 3 nodes", "no node at /Objects/1:Nothing", "no namespace urn:gone", "leads to no variable", "no namespace http://opcfoundation.org/UA/PackML/"} {
 		if !strings.Contains(s.Detail, want) {
 			t.Errorf("the detail does not say %q: %s", want, s.Detail)
