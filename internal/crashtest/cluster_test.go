@@ -178,9 +178,16 @@ func (c *cluster) verify(p *plant) []storedRecord {
 	if err := p.drain(time.Minute); err != nil {
 		c.t.Fatal(err)
 	}
-	found := p.verifyAll()
-	if err := p.verifySeries(found); err != nil {
-		c.t.Error(err)
+	// What a sender gave up may still be on its way, and come between the two looks.
+	var found []storedRecord
+	var err error
+	for range 5 {
+		found = p.verifyAll()
+		if err = p.verifySeries(found); err == nil {
+			return found
+		}
+		time.Sleep(2 * time.Second)
 	}
+	c.t.Error(err)
 	return found
 }
