@@ -40,6 +40,13 @@ func (m *memory) PutConnectionNote(_ context.Context, _, name string, note []byt
 	return nil
 }
 
+// copy keeps the same, for another process.
+func (m *memory) copy() *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &memory{all: maps.Clone(m.all)}
+}
+
 // TestServerChangesItsCertificate: a server that nothing vouches for is spoken to once
 // somebody approves its certificate, and so is its next one; values flow within 15 s.
 func TestServerChangesItsCertificate(t *testing.T) {

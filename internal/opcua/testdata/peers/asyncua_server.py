@@ -64,7 +64,19 @@ async def add_nodes(server):
     await bad.write_value(
         ua.DataValue(ua.Variant(), ua.StatusCode(ua.StatusCodes.BadSensorFailure), SourceTimestamp=now)
     )
-    return synchronous, asynchronous, obey(server, folder, stored)
+    counters = [await add(f"History/Counter{i}", 0, ua.VariantType.Int32) for i in range(4)]
+    return synchronous, asynchronous, obey(server, folder, stored), keep_history(server, counters)
+
+
+async def keep_history(server, counters):
+    """Has counters change ten times a second and keeps their values until the server ends."""
+    await server.historize_node_data_change(counters, period=None)
+    n = 0
+    while True:
+        await asyncio.sleep(0.1)
+        n += 1
+        for counter in counters:
+            await counter.write_value(ua.Variant(n, ua.VariantType.Int32))
 
 
 async def obey(server, folder, stored):
@@ -86,9 +98,10 @@ async def main(port):
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-    synchronous, asynchronous, obeying = await add_nodes(server)
+    synchronous, asynchronous, obeying, history = await add_nodes(server)
     async with server, asyncio.TaskGroup() as tasks:
         tasks.create_task(obeying)
+        tasks.create_task(history)
         print("READY", flush=True)
         n = 0
         while True:

@@ -74,6 +74,8 @@ function addNodes(addressSpace) {
     if (n > 20) asynchronous.setValueFromSource({ dataType: DataType.Int32, value: n });
   }, 200);
 
+  addHistory(addressSpace, add);
+
   add("Types/Boolean", "Boolean", true);
   add("Types/SByte", "SByte", -128);
   add("Types/Byte", "Byte", 255);
@@ -98,6 +100,22 @@ function addNodes(addressSpace) {
   uncertain.setValueFromSource({ dataType: DataType.Double, value: 1.5 }, StatusCodes.UncertainLastUsableValue);
   const bad = add("Types/Bad", "Double", 0);
   bad.setValueFromSource({ dataType: DataType.Null }, StatusCodes.BadSensorFailure);
+}
+
+// addHistory makes counters that change ten times a second and whose values are kept, until
+// the server ends.
+function addHistory(addressSpace, add) {
+  const counters = [];
+  for (let i = 0; i < 4; i++) {
+    const counter = add(`History/Counter${i}`, "Int32", 0);
+    addressSpace.installHistoricalDataNode(counter, { maxOnlineValues: 1000000 });
+    counters.push(counter);
+  }
+  let n = 0;
+  setInterval(() => {
+    n++;
+    for (const counter of counters) counter.setValueFromSource({ dataType: DataType.Int32, value: n });
+  }, 100);
 }
 
 main(Number(process.argv[2]), process.argv[3], process.argv[4] === "strict").catch((err) => {
