@@ -59,7 +59,7 @@ func (j *Judge) has(part string, der []byte) (bool, error) {
 		return false, fmt.Errorf("trust_folder: %w", err)
 	}
 	for _, text := range files {
-		if bytes.Equal(text, der) || bytes.Contains(pemBlocks(text, "CERTIFICATE"), der) {
+		if bytes.Equal(text, der) || bytes.Contains(pemBlocks(text), der) {
 			return true, nil
 		}
 	}
@@ -76,7 +76,7 @@ func (j *Judge) issuers() ([]*x509.Certificate, error) {
 	for name, text := range files {
 		der := text
 		if block, _ := pem.Decode(text); block != nil {
-			der = pemBlocks(text, "CERTIFICATE")
+			der = pemBlocks(text)
 		}
 		certs, err := x509.ParseCertificates(der)
 		if err != nil {

@@ -84,7 +84,7 @@ func parseCertificate(certPEM, keyPEM []byte) (Own, error) {
 	if !ok {
 		return Own{}, Refuse("plantgate's own key must be RSA for these security policies, not %T", pair.PrivateKey)
 	}
-	return Own{Chain: pemBlocks(certPEM, "CERTIFICATE"), Key: key}, nil
+	return Own{Chain: pemBlocks(certPEM), Key: key}, nil
 }
 
 // makeCertificate makes key and certificate and returns the file's text. Of
@@ -169,10 +169,10 @@ func hostName() string {
 	return name
 }
 
-func pemBlocks(text []byte, kind string) []byte {
+func pemBlocks(text []byte) []byte {
 	var der []byte
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == kind {
+		if block.Type == "CERTIFICATE" {
 			der = append(der, block.Bytes...)
 		}
 	}

@@ -188,7 +188,7 @@ func readCAs(cfg config.OPCUAConnection) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server_ca_file: %w", err)
 	}
-	list, err := x509.ParseCertificates(pemBlocks(text, "CERTIFICATE"))
+	list, err := x509.ParseCertificates(pemBlocks(text))
 	if err != nil || len(list) == 0 {
 		return nil, Refuse("server_ca_file holds no PEM certificate")
 	}
