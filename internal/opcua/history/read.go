@@ -57,20 +57,42 @@ type Reader struct {
 // result for each span, and an error if the reading ended before all was read.
 func (r Reader) Read(ctx context.Context, spans []Span, take func(span int, v *ua.DataValue) error) ([]Result, error) {
 	results := make([]Result, len(spans))
+	spans = slices.Clone(spans)
 	for _, group := range groups(spans) {
 		for part := range slices.Chunk(group, min(nodesPerCall, r.Limits.NodesPerHistoryReadData, r.Limits.HistoryContinuationPoints)) {
-			c := &call{Reader: r, spans: spans, results: results, take: take, empty: map[int]int{}}
-			err := c.read(ctx, part)
-			if isUnsupported(err) {
-				for _, i := range part {
-					results[i].Err = err
-				}
-			} else if err != nil {
+			if err := r.read(ctx, part, spans, results, take); err != nil {
 				return results, err
 			}
 		}
 	}
 	return results, nil
+}
+
+// read reads some spans. A server may give as many values as it was asked for and say
+// nothing of those that are left: it is asked for what follows the last of them.
+func (r Reader) read(ctx context.Context, part []int, spans []Span, results []Result, take func(int, *ua.DataValue) error) error {
+	for len(part) > 0 {
+		c := &call{Reader: r, spans: spans, results: results, take: take, empty: map[int]int{}, cut: map[int]time.Time{}}
+		err := c.read(ctx, part)
+		if isUnsupported(err) {
+			for _, i := range part {
+				results[i].Err = err
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		part = nil
+		for i, last := range c.cut {
+			if last.After(spans[i].From) {
+				spans[i].From = last
+				part = append(part, i)
+			}
+		}
+		slices.Sort(part)
+	}
+	return nil
 }
 
 // isUnsupported tells whether the server has no such service at all.
@@ -103,6 +125,9 @@ type call struct {
 	results []Result
 	take    func(int, *ua.DataValue) error
 	empty   map[int]int
+	// cut is the time of the last value of spans whose values ended where they were as many
+	// as were asked for.
+	cut map[int]time.Time
 }
 
 // page is a node of a call and where it goes on.
@@ -181,6 +206,9 @@ func (c *call) taken(span int, result *ua.HistoryReadResult) (more bool, err err
 		c.empty[span] = 0
 	}
 	more = len(result.ContinuationPoint) > 0
+	if n := len(values); !more && n >= valuesPerNode && values[n-1] != nil {
+		c.cut[span] = values[n-1].SourceTimestamp
+	}
 	if more && (c.empty[span] > emptyPages || to.Values > maxValues) {
 		return true, fmt.Errorf("the server's history of node %s does not end (%d values)", c.spans[span].NodeID, to.Values)
 	}
