@@ -85,7 +85,7 @@ func TestPeersByName(t *testing.T) {
 				cfg.Discover = []string{config.DiscoverMachinery, config.DiscoverPackML}
 			}
 			a := running(t, cfg, to, defaultTiming())
-			to.Wait(t, limit, "ramps", func(r []mes.Record) bool {
+			to.Wait(t, time.Minute, "ramps", func(r []mes.Record) bool {
 				return len(numbers(r, "single", "absolute")) > 3 && len(numbers(r, "single", "percent")) > 3 && len(numbers(r, "M6", "Speed")) > 3
 			})
 			deadbandsAreKept(t, to.Records())
