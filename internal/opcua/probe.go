@@ -76,7 +76,7 @@ func (s *session) probe(ctx context.Context) error {
 func (s *session) readable(ctx context.Context, nodeID *ua.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, s.a.timing.link.Request)
 	defer cancel()
-	_, err := vqt.ReadValues(ctx, s.client, nodeID)
+	_, err := vqt.ReadValues(ctx, s.within(), nodeID)
 	return err
 }
 

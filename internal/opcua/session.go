@@ -352,3 +352,8 @@ func (s *session) close() {
 	case <-t.C:
 	}
 }
+
+// within is the server for calls that keep to its limits.
+func (s *session) within() vqt.Within {
+	return vqt.Within{Server: s.client, Reads: s.limits.NodesPerRead, Browses: s.limits.NodesPerBrowse}
+}

@@ -29,7 +29,7 @@ func (s *session) describe(ctx context.Context, nodes []*node) error {
 		s.log.Warn("opcua: sessions ended while the server's data types were read, goes on without them")
 	}
 	if len(ids) > 0 && !s.untyped {
-		if err := s.types.Load(ctx, s.client, ids); err != nil {
+		if err := s.types.Load(ctx, s.within(), ids); err != nil {
 			if failed(err) {
 				s.typeFailures++
 				return err
@@ -69,7 +69,7 @@ func (s *session) record(n *node, dv *ua.DataValue, now time.Time) mes.Record {
 	}
 	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.link.Request)
 	defer cancel()
-	news, err := s.types.Learn(ctx, s.client, unknown.Encoding)
+	news, err := s.types.Learn(ctx, s.within(), unknown.Encoding)
 	if err != nil {
 		s.log.Warn("opcua: the type of a value can't be read", "node_id", n.nodeID, "error", err)
 	}
@@ -88,7 +88,7 @@ func (s *session) record(n *node, dv *ua.DataValue, now time.Time) mes.Record {
 // again reads a value anew. It fails if the value is another one by now; that one comes
 // by the subscription.
 func (s *session) again(ctx context.Context, n *node, lost *ua.DataValue) (*ua.DataValue, error) {
-	list, err := vqt.ReadValues(ctx, s.client, n.id)
+	list, err := vqt.ReadValues(ctx, s.within(), n.id)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,21 @@ type Server interface {
 	Send(ctx context.Context, req ua.Request, h func(ua.Response) error) error
 }
 
+// Within is a server that takes no more operations in a call than its limits say: most
+// libraries give a session up at a call that has more.
+type Within struct {
+	Server
+	Reads, Browses int
+}
+
+// bound is how many operations a call to s has: size, or less where its limits say so.
+func bound(s Server, size int, of func(Within) int) int {
+	if w, ok := s.(Within); ok && of(w) > 0 {
+		return min(size, of(w))
+	}
+	return size
+}
+
 // Bounds of the operations of a service call; servers have limits of their own. Small
 // controllers take long to browse.
 const (
@@ -46,7 +61,7 @@ const anyAge = math.MaxInt32
 // read reads attributes, with both times. There is a result for each.
 func read(ctx context.Context, s Server, what []*ua.ReadValueID) ([]*ua.DataValue, error) {
 	var all []*ua.DataValue
-	err := inParts(what, maxReads, func(part []*ua.ReadValueID) error {
+	err := inParts(what, bound(s, maxReads, func(w Within) int { return w.Reads }), func(part []*ua.ReadValueID) error {
 		req := &ua.ReadRequest{MaxAge: anyAge, TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: part}
 		return s.Send(ctx, req, func(r ua.Response) error {
 			res, ok := r.(*ua.ReadResponse)
@@ -85,7 +100,7 @@ func good(dv *ua.DataValue) any {
 // left out; there is a result for each node.
 func browse(ctx context.Context, s Server, nodes []*ua.NodeID, reference uint32, direction ua.BrowseDirection) ([][]*ua.ReferenceDescription, error) {
 	var all [][]*ua.ReferenceDescription
-	err := inParts(nodes, maxBrowses, func(part []*ua.NodeID) error {
+	err := inParts(nodes, bound(s, maxBrowses, func(w Within) int { return w.Browses }), func(part []*ua.NodeID) error {
 		req := &ua.BrowseRequest{View: &ua.ViewDescription{ViewID: ua.NewTwoByteNodeID(0)}}
 		for _, n := range part {
 			req.NodesToBrowse = append(req.NodesToBrowse, &ua.BrowseDescription{
