@@ -206,13 +206,13 @@ func (db *sqlServerDB) try(ctx context.Context, m manner, stepwise bool, fn func
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	steps := &sqlServerSession{db: db, pool: db.writers, ctx: ctx, stepwise: stepwise}
+	steps := &sqlServerSession{db: db, pool: db.writers, ctx: ctx, stepwise: stepwise, impatient: impatient(longest)}
 	if m.brief {
 		steps.pool = db.keepers
 	}
 	var session transaction = steps
 	if m.deferred && !stepwise {
-		session = &deferredSession{db: db, ctx: ctx}
+		session = &deferredSession{db: db, ctx: ctx, impatient: steps.impatient}
 	}
 	t := &Tx{store: db.store, session: session}
 	ended := false
@@ -236,13 +236,7 @@ func (db *sqlServerDB) text(s statement) string { return s.sqlserver }
 
 // bind gives every value the type of its column: any other would keep SQL Server from
 // using an index.
-func (db *sqlServerDB) bind(args []any) []any {
-	bound := make([]any, len(args))
-	for i, a := range args {
-		bound[i] = bindSQLServer(a)
-	}
-	return bound
-}
+func (db *sqlServerDB) bind(args []any) []any { return bindAll(args) }
 
 func bindSQLServer(a any) any {
 	switch v := a.(type) {

@@ -19,11 +19,12 @@ import (
 // two statements holds no lock, and nobody waits for it to go on. Whoever reads what
 // only the owner of a lease writes needs no more than the proof at the end.
 type deferredSession struct {
-	db     *sqlServerDB
-	ctx    context.Context // of the transaction
-	owners []mes.Ownership
-	texts  []string
-	args   []any
+	db        *sqlServerDB
+	ctx       context.Context // of the transaction
+	impatient string          // comes before what is sent
+	owners    []mes.Ownership
+	texts     []string
+	args      []any
 }
 
 var errNotDeferred = errors.New("a deferred write says nothing of what it changed")
@@ -116,7 +117,7 @@ func (s *deferredSession) end(err error) error {
 	if err != nil || len(s.texts) == 0 {
 		return err
 	}
-	batch := wholeTransaction(proofs(len(s.args), len(s.owners)) + strings.Join(s.texts, ";\n") + ";")
+	batch := s.impatient + wholeTransaction(proofs(len(s.args), len(s.owners))+strings.Join(s.texts, ";\n")+";")
 	_, err = s.db.writers.ExecContext(s.ctx, batch, append(s.args, argumentsOfProofs(s.owners)...)...)
 	return s.db.writeFault(err, "commit what follows")
 }

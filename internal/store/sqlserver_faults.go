@@ -117,6 +117,13 @@ func misses(err error) bool {
 	}
 }
 
+// waitedForLock tells whether a statement waited too long for what another holds. The
+// other may be for minutes in coming back, so that the database is as good as away.
+func waitedForLock(failure mssql.Error) bool {
+	return failure.Number == errorLockTimeout ||
+		failure.Number == errorOfBabelfish && strings.HasSuffix(failure.Message, "due to lock timeout")
+}
+
 // beginFault maps an error of what every transaction begins with: nothing of it can lie
 // in what is written, so that the server is not ready for anybody.
 func beginFault(err error) error {
@@ -139,7 +146,9 @@ func sqlServerFault(err error, doing string) error {
 		return internalError(err, doing)
 	}
 	switch number := failure.Number; {
-	case number == errorDeadlock, number == errorSnapshotConflict, number == errorLockTimeout,
+	case waitedForLock(failure):
+		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("%w: %w", mes.ErrStoreAway, cause), "the database is locked by somebody who does not go on")
+	case number == errorDeadlock, number == errorSnapshotConflict,
 		number == errorDuplicateKey, number == errorDuplicateIndexKey, number == errorLeftOpen:
 		return mes.Wrap(mes.CodeUnavailable, again, "the store is busy")
 	case number == errorLeaseLost:

@@ -67,7 +67,7 @@ func (db *sqlServerDB) insertRecords(_ context.Context, t *intakeTx, rows []arri
 		}
 	}
 	var ids []uuid
-	if err := at.SelectContext(session.ctx, &ids, insertArriving(len(t.owners), whole), args...); err != nil {
+	if err := at.SelectContext(session.ctx, &ids, session.impatient+insertArriving(len(t.owners), whole), args...); err != nil {
 		return nil, err
 	}
 	created := make(map[mes.ID]struct{}, len(ids))

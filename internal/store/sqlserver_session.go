@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -23,6 +24,19 @@ type sqlServerSession struct {
 	tx *sqlx.Tx
 	// stepwise is set where every statement goes by itself.
 	stepwise bool
+	// impatient comes before every statement.
+	impatient string
+}
+
+// locksFor is what part of its time a transaction waits for a lock. Whoever holds one for
+// longer has most likely been stopped in the middle of a transaction.
+const locksFor = 4
+
+// impatient is what a statement begins with that is to wait for locks no longer than
+// befits a transaction of so much time. It holds for a statement: what one sets is
+// forgotten after it, and with the next use of the connection.
+func impatient(longest time.Duration) string {
+	return fmt.Sprintf("SET LOCK_TIMEOUT %d;\n", max(1, (longest/locksFor).Milliseconds()))
 }
 
 // begun returns the transaction.
@@ -66,7 +80,7 @@ func (s *sqlServerSession) execCount(_ context.Context, st statement, args ...an
 	if err != nil {
 		return 0, err
 	}
-	result, err := tx.ExecContext(s.ctx, st.sqlserver, bindAll(args)...)
+	result, err := tx.ExecContext(s.ctx, s.impatient+st.sqlserver, bindAll(args)...)
 	if err != nil {
 		return 0, err
 	}
@@ -78,7 +92,7 @@ func (s *sqlServerSession) get(_ context.Context, dest any, st statement, args .
 	if err != nil {
 		return false, err
 	}
-	err = tx.GetContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
+	err = tx.GetContext(s.ctx, dest, s.impatient+st.sqlserver, bindAll(args)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -90,7 +104,7 @@ func (s *sqlServerSession) selectAll(_ context.Context, dest any, st statement, 
 	if err != nil {
 		return err
 	}
-	return tx.SelectContext(s.ctx, dest, st.sqlserver, bindAll(args)...)
+	return tx.SelectContext(s.ctx, dest, s.impatient+st.sqlserver, bindAll(args)...)
 }
 
 // bulk gathers the rows: it is one round trip, however many there are.
@@ -142,7 +156,7 @@ func (s *sqlServerSession) each(_ context.Context, st statement, arguments [][]a
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(s.ctx, st.sqlserver, args...)
+	_, err = tx.ExecContext(s.ctx, s.impatient+st.sqlserver, args...)
 	return err
 }
 
@@ -155,7 +169,7 @@ func (s *sqlServerSession) eachRowOf(_ context.Context, st statement, arguments 
 	if err != nil {
 		return err
 	}
-	rows, err := tx.QueryContext(s.ctx, st.sqlserver, append(args, bindAll(more)...)...)
+	rows, err := tx.QueryContext(s.ctx, s.impatient+st.sqlserver, append(args, bindAll(more)...)...)
 	if err != nil {
 		return err
 	}
@@ -171,7 +185,7 @@ func (s *sqlServerSession) prove(owners []mes.Ownership) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(s.ctx, proofs(0, len(owners)), argumentsOfProofs(owners)...)
+	_, err = tx.ExecContext(s.ctx, s.impatient+proofs(0, len(owners)), argumentsOfProofs(owners)...)
 	return err
 }
 
@@ -205,7 +219,7 @@ func (s *sqlServerSession) selectBulk(dest any, st statement, rows [][]any) erro
 	if err != nil {
 		return err
 	}
-	return tx.SelectContext(s.ctx, dest, st.sqlserver, args...)
+	return tx.SelectContext(s.ctx, dest, s.impatient+st.sqlserver, args...)
 }
 
 func (s *sqlServerSession) eachRow(_ context.Context, st statement, args []any, columns int, yield func([]driver.Value) error) error {
@@ -213,7 +227,7 @@ func (s *sqlServerSession) eachRow(_ context.Context, st statement, args []any, 
 	if err != nil {
 		return err
 	}
-	rows, err := tx.QueryContext(s.ctx, st.sqlserver, bindAll(args)...)
+	rows, err := tx.QueryContext(s.ctx, s.impatient+st.sqlserver, bindAll(args)...)
 	if err != nil {
 		return err
 	}
