@@ -48,7 +48,7 @@ test-race: ## The same with the race detector (needs a C compiler)
 
 .PHONY: integration
 integration: peers build ## Test against real brokers, OPC UA servers, Python clients and a browser
-	$(GOTEST) -tags integration -count=1 -p 1 -timeout 20m ./...
+	scripts/integration.sh $(GOTEST)
 	scripts/browser/run.sh ./plantgate
 
 .PHONY: soak
