@@ -16,7 +16,7 @@ import (
 )
 
 // Deps are what the HTTP interface calls. All are required but Patient, Clock,
-// Logger, Registerer, Gatherer, Adapters and Samples.
+// Logger, Registerer, Gatherer, Adapters, Samples and OPCUA.
 type Deps struct {
 	Auth     Authenticator
 	Decoder  Decoder
@@ -38,6 +38,8 @@ type Deps struct {
 	// Certificates has those of OPC UA servers of which somebody has to decide; nil where
 	// there are none.
 	Certificates Certificates
+	// OPCUA looks at OPC UA servers and acts on them; nil where there are no connections.
+	OPCUA OPCUA
 	// Registerer takes the metrics of this package, Gatherer shows all of them.
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -51,6 +53,7 @@ type Store interface {
 	EquipmentStore
 	LatestStore
 	CommandStore
+	AuditStore
 	QuarantineStore
 	ReadyStore
 }
@@ -144,6 +147,13 @@ func (a *API) routes() []route {
 		{post, "/api/v1/adapters/opcua/:name/certificates/:thumbprint/approve", mes.ScopeAdmin, noBody, a.approveCertificate},
 		{post, "/api/v1/adapters/opcua/:name/certificates/:thumbprint/reject", mes.ScopeAdmin, noBody, a.rejectCertificate},
 		{post, "/api/v1/adapters/mqtt/:name/test", mes.ScopeAdaptersRead, resourceBody, a.testMessage},
+		{get, "/api/v1/adapters/opcua/:name/browse", mes.ScopeAdaptersRead, noBody, a.browseOPCUA},
+		{post, "/api/v1/adapters/opcua/:name/read", mes.ScopeDataRead, resourceBody, a.readOPCUA},
+		{post, "/api/v1/adapters/opcua/:name/write", mes.ScopeOPCUAWrite, resourceBody, a.writeOPCUA},
+		{post, "/api/v1/adapters/opcua/:name/call", mes.ScopeOPCUAWrite, resourceBody, a.callOPCUA},
+
+		{get, "/api/v1/audit", mes.ScopeAdmin, noBody, a.listAudit},
+		{get, "/api/v1/audit/:id", mes.ScopeAdmin, noBody, a.getAudit},
 
 		{get, "/healthz", open, noBody, a.getHealth},
 		{get, "/readyz", open, noBody, a.getReadiness},
@@ -171,6 +181,9 @@ func New(deps Deps, settings Settings) (*API, error) {
 	if deps.Samples == nil {
 		deps.Samples = noSamples
 	}
+	if deps.OPCUA == nil {
+		deps.OPCUA = noOPCUA{}
+	}
 	if deps.Patient == nil {
 		deps.Patient = deps.Ingester
 	}
@@ -193,7 +206,11 @@ func New(deps Deps, settings Settings) (*API, error) {
 	a.configure()
 	for _, r := range a.routes() {
 		// Put together once; echo would do it for every request.
-		a.echo.Add(r.method, r.path, wholeSegments(r.path, a.require(r.scope, a.boundBody(r.body, r.handler))))
+		handler := a.require(r.scope, a.boundBody(r.body, r.handler))
+		if r.scope == mes.ScopeOPCUAWrite {
+			handler = a.auditRefusals(r.path, handler)
+		}
+		a.echo.Add(r.method, r.path, wholeSegments(r.path, handler))
 	}
 	if err := a.addLivePageFiles(); err != nil {
 		return nil, fmt.Errorf("live page: %w", err)

@@ -23,6 +23,7 @@ import (
 	"plantgate/internal/mqtt"
 	"plantgate/internal/mqtt/broker"
 	"plantgate/internal/mqtt/sparkplug"
+	"plantgate/internal/opcua/explore"
 	"plantgate/internal/outbox"
 	"plantgate/internal/retention"
 	"plantgate/internal/series"
@@ -45,6 +46,8 @@ type App struct {
 	outboxes map[string]*outbox.Queue
 	// adapters are the connections to the floor.
 	adapters []adapter
+	// explorer looks at OPC UA servers at the wish of people.
+	explorer *explore.Service
 	server   *api.Server
 	listener net.Listener
 	metrics  *metricsServer
@@ -177,8 +180,11 @@ func (a *App) openHTTP(version string) error {
 	if a.broker != nil {
 		registry.MustRegister(&brokerCollector{a.broker})
 	}
+	a.explorer = explore.New(a.cfg.OPCUA.Connections, explore.Deps{
+		Audit: a.storage.storeOf(), SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder, Judge: judgeOf(a.cfg, a.certificates()), Logger: a.log,
+	})
 	handler, err := api.New(api.Deps{
-		Auth: keys, Commands: a.commands, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
+		Auth: keys, OPCUA: a.explorer, Commands: a.commands, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),
 		Backlog: a.storage.backlog(), Adapters: a.statuses, Samples: a.sample, Certificates: a.certificates(), Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
@@ -276,6 +282,7 @@ func (a *App) runDoors(ctx context.Context, closeDoors func()) error {
 	if keep := a.cfg.Data.Retention; keep > 0 {
 		alone(taskRetention, retention.New(a.storage.storeOf(), retention.Options{Keep: keep, Logger: a.log}).Run)
 	}
+	run(a.explorer.Run)
 	run(func(ctx context.Context) error { return a.server.Run(ctx, a.listener) })
 	parts.Wait()
 	return failed

@@ -17,7 +17,6 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt"
 	"plantgate/internal/opcua"
-	"plantgate/internal/opcua/link"
 )
 
 // lowSpace is how many free bytes are warned of.
@@ -42,7 +41,7 @@ func Examine(ctx context.Context, cfg config.Config) *doctor.Report {
 		mqtt.Examine(ctx, c, cfg.Data.MaxRecord, r)
 	}
 	for _, c := range cfg.OPCUA.Connections {
-		opcua.Examine(ctx, c, link.Deps{Folder: cfg.Server.TLS.Folder, Judge: judgeOf(cfg, nil), Now: time.Now}, r)
+		opcua.Examine(ctx, c, OPCUALink(cfg), r)
 	}
 	return r
 }

@@ -13,6 +13,7 @@ import (
 	"plantgate/internal/mes"
 	"plantgate/internal/mqtt/topic"
 	"plantgate/internal/opcua"
+	"plantgate/internal/opcua/link"
 	"plantgate/internal/opcua/trust"
 )
 
@@ -41,6 +42,12 @@ func judgeOf(cfg config.Config, r *trust.Registry) *trust.Judge {
 		folder = filepath.Join(cfg.Server.TLS.Folder, "opcua")
 	}
 	return &trust.Judge{Folder: folder, Registry: r, Now: time.Now}
+}
+
+// OPCUALink is what a session with a server of the configuration needs beside the running
+// program: it trusts what the trust folder has, and what was approved.
+func OPCUALink(cfg config.Config) link.Deps {
+	return link.Deps{Folder: cfg.Server.TLS.Folder, Judge: judgeOf(cfg, nil), Now: time.Now}
 }
 
 // certificates are those of OPC UA servers of which somebody has to decide.

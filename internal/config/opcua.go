@@ -66,6 +66,10 @@ type OPCUAConnection struct {
 	Machines       []OPCUAMachine `koanf:"machines"`
 	Bridge         OPCUABridge    `koanf:"bridge"`
 	History        OPCUAHistory   `koanf:"history"`
+	// Writable and Callable are what callers of the API may write and call; nothing unless
+	// it is listed.
+	Writable []OPCUAWritable `koanf:"writable"`
+	Callable []OPCUACallable `koanf:"callable"`
 }
 
 // OPCUAHistory says what is read of a server's history after an interruption.
@@ -197,6 +201,7 @@ func (o OPCUAConnection) Validate() []Fault {
 	o.validateIntervals(&f)
 	o.validateMachines(&f)
 	o.validateBridge(&f)
+	o.validateAllowed(&f)
 	return f.list
 }
 

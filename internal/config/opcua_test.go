@@ -84,10 +84,15 @@ func TestOPCUAFaults(t *testing.T) {
 		"trigger with deadband": {func(c *OPCUAConnection) {
 			c.Machines[0].Nodes[0].Trigger, c.Machines[0].Nodes[0].Deadband = "status", "1"
 		}, "machines[0].nodes[0].trigger"},
-		"sampling":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].SamplingInterval = -1 }, "machines[0].nodes[0].sampling_interval"},
-		"queue of a node": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].QueueSize = 1e6 }, "machines[0].nodes[0].queue_size"},
-		"unknown status":  {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Map["2"] = "Broken" }, "machines[0].nodes[1].map"},
-		"unknown enum":    {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Enum = "texts" }, "machines[0].nodes[1].enum"},
+		"sampling":           {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].SamplingInterval = -1 }, "machines[0].nodes[0].sampling_interval"},
+		"queue of a node":    {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].QueueSize = 1e6 }, "machines[0].nodes[0].queue_size"},
+		"unknown status":     {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Map["2"] = "Broken" }, "machines[0].nodes[1].map"},
+		"unknown enum":       {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Enum = "texts" }, "machines[0].nodes[1].enum"},
+		"what is writable":   {func(c *OPCUAConnection) { c.Writable = []OPCUAWritable{{Node: "Setpoint"}} }, "writable[0].node"},
+		"writable twice":     {func(c *OPCUAConnection) { c.Writable = []OPCUAWritable{{Node: "i=1"}, {Node: "i=1"}} }, "writable[1].node"},
+		"whose it is":        {func(c *OPCUAConnection) { c.Writable = []OPCUAWritable{{Node: "i=1", MachineID: "a/b"}} }, "writable[0].machine_id"},
+		"what is callable":   {func(c *OPCUAConnection) { c.Callable = []OPCUACallable{{Object: "i=1"}} }, "callable[0].method"},
+		"callable of a site": {func(c *OPCUAConnection) { c.Callable = []OPCUACallable{{Object: "i=1", Method: "i=2", SiteID: "~"}} }, "callable[0].site_id"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -106,6 +106,8 @@ func connection(endpoint string) config.OPCUAConnection {
 		folder.Nodes = append(folder.Nodes, config.OPCUANode{NodeID: id})
 	}
 	c.Machines = append(c.Machines, folder)
+	c.Writable = []config.OPCUAWritable{{Node: sim.StoredVariable, MachineID: folder.MachineID}}
+	c.Callable = []config.OPCUACallable{{Object: sim.Folder, Method: sim.SetStored, MachineID: folder.MachineID}}
 	for _, m := range []*machines.Machine{machines.Press("PRESS-01", 0), machines.Mill("MILL-01", 0), machines.Oven("OVEN-01", 0)} {
 		machine := config.OPCUAMachine{MachineID: m.ID()}
 		for _, r := range m.Readings() {

@@ -14,6 +14,7 @@ const (
 	ScopeDataWrite      KeyScope = "data:write"
 	ScopeAdaptersRead   KeyScope = "adapters:read"
 	ScopeFloorWrite     KeyScope = "floor:write"
+	ScopeOPCUAWrite     KeyScope = "opcua:write"
 	ScopeOrdersRead     KeyScope = "orders:read"
 	ScopeOrdersWrite    KeyScope = "orders:write"
 	ScopeQualityRead    KeyScope = "quality:read"
@@ -31,7 +32,7 @@ const (
 // KeyScopes lists every scope.
 func KeyScopes() []KeyScope {
 	return []KeyScope{
-		ScopeDataRead, ScopeDataWrite, ScopeAdaptersRead, ScopeFloorWrite,
+		ScopeDataRead, ScopeDataWrite, ScopeAdaptersRead, ScopeFloorWrite, ScopeOPCUAWrite,
 		ScopeOrdersRead, ScopeOrdersWrite, ScopeQualityRead, ScopeQualityWrite,
 		ScopeMaterialsRead, ScopeMaterialsWrite, ScopeEquipmentRead, ScopeEquipmentWrite,
 		ScopeEventsRead, ScopeWebhooksWrite, ScopeAdmin, ScopeMetricsRead,

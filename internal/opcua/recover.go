@@ -178,7 +178,7 @@ func (s *session) offers(ctx context.Context, list []missed) ([]string, error) {
 		all = append(all, res.Results...)
 	}
 	for i, v := range all {
-		if level, ok := valueOf(v).(byte); !ok || level&accessHistoryRead == 0 {
+		if level, ok := contentOf(v).(byte); !ok || level&accessHistoryRead == 0 {
 			reasons[i] = "the server offers no history of it"
 		}
 		if list[i].untimed {
@@ -200,4 +200,12 @@ func (s *session) recovering(ctx context.Context, fn func() error) error {
 	stop()
 	<-done
 	return err
+}
+
+// contentOf is what a value holds; nil for nothing.
+func contentOf(dv *ua.DataValue) any {
+	if dv == nil || dv.Value == nil {
+		return nil
+	}
+	return dv.Value.Value()
 }

@@ -234,6 +234,10 @@ func callEverything(ctx context.Context, s *Store) {
 	_ = s.PutConnectionNote(ctx, "plant", "cursors", []byte("x"))
 	birth := &mes.SparkplugBirth{Address: "g/n", Payload: []byte{1}, ReceivedAt: at}
 	_ = s.ChangeSparkplugBirths(ctx, "plant", mes.SparkplugChange{Put: birth, Drop: []string{"g/n/d"}})
+	_, _ = s.AuditEntry(ctx, id)
+	_, _ = s.AuditEntries(ctx, mes.AuditFilter{Action: "a", Connection: "c", CreatedBy: "k", State: "done", Before: id, Limit: 1})
+	_, _ = s.BeginAudit(ctx, mes.AuditEntry{ID: id, Action: "a", State: "pending", CreatedAt: at, Request: []byte("{}")}, nil)
+	_ = s.FinishAudit(ctx, id, "done", at, "", []byte("{}"))
 	_ = s.Skip(ctx, 3, l)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	for _, last := range []bool{false, true} {

@@ -22,6 +22,7 @@ func patch(doc *openapi3.T) error {
 		{Name: "data", Description: "Records: one message of one machine at one time."},
 		{Name: "equipment", Description: "Sites and machines, and the newest values of their signals."},
 		{Name: "commands", Description: "Commands to machines, and what the machines say of them."},
+		{Name: "opcua", Description: "OPC UA servers: browse, read, write and call."},
 		{Name: "quarantine", Description: "Messages that could not be accepted: read, correct and replay them."},
 		{Name: "operation", Description: "Health, connections to the floor, metrics, and this document."},
 		{Name: "pages", Description: "What a browser shows."},
@@ -137,6 +138,11 @@ func fixSchemas(doc *openapi3.T) {
 	value := anything("A number (an exact decimal), string, boolean or array; null for no value yet.")
 	doc.Components.Schemas["Latest"].Value.Properties["value"] = value
 	doc.Components.Schemas["SampleSignal"].Value.Properties["value"] = value
+	for _, name := range []string{"OPCUAValue", "OPCUAOutput", "OPCUAWriteItem"} {
+		doc.Components.Schemas[name].Value.Properties["value"] = value
+	}
+	doc.Components.Schemas["OPCUAWritten"].Value.Properties["old_value"] = value
+	doc.Components.Schemas["OPCUACallItem"].Value.Properties["arguments"].Value.Items = anything("Any JSON that fits the type of the argument.")
 	doc.Components.Schemas["CommandReply"].Value.Properties["data"] = anything("Any JSON that the machine sent.")
 	record := doc.Components.Schemas["Record"].Value
 	record.Properties["signals"] = openapi3.NewSchemaRef("", &openapi3.Schema{

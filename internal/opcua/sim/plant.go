@@ -73,6 +73,7 @@ func (p *plant) addTo(srv *server.Server) {
 		_ = node.SetAttribute(ua.AttributeIDDataType, server.DataValueFromValue(dataType(v.value)))
 		folders[folder].AddRef(node, server.RefTypeIDHasComponent, true)
 	}
+	addMethod(ns, folders["Objects/MyFolder"])
 }
 
 // folderNode makes a folder without references; the library's own points back

@@ -105,6 +105,7 @@ func (s *Server) serve(ctx context.Context, outer *net.TCPAddr) (string, error) 
 		)
 		s.plant.addTo(s.opcua)
 		s.opcua.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, s.write)
+		s.opcua.RegisterHandler(id.CallRequest_Encoding_DefaultBinary, s.call)
 		s.opcua.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, s.createSubscription())
 		if err = s.opcua.Start(ctx); err == nil {
 			return fmt.Sprintf("127.0.0.1:%d", port), nil

@@ -76,6 +76,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"QuarantineResolvedOnce": testQuarantineResolvedOnce,
 		"SparkplugBirths":        testSparkplugBirths,
 		"ConnectionNotes":        testConnectionNotes,
+		"Audit":                  testAudit,
 		"APIKeys":                testAPIKeys,
 		"APIKeyReplaced":         testAPIKeyReplaced,
 		"Outbox":                 testOutbox,
