@@ -124,7 +124,7 @@ func (d demo) do(t *testing.T, method, url string, header http.Header, body stri
 	return resp.StatusCode, answer
 }
 
-// TestREADME runs the console blocks of the README and of commands.md in one shell, command by command, and holds
+// TestREADME runs the console blocks of the README, of commands.md and of opcua-explore.md in one shell, command by command, and holds
 // what they print to what the page shows: the same text, or JSON of the same
 // members and types.
 func TestREADME(t *testing.T) {
@@ -134,6 +134,9 @@ func TestREADME(t *testing.T) {
 	}
 	if ran := d.run(t, "commands.md"); ran < 5 {
 		t.Errorf("only %d commands were found in commands.md", ran)
+	}
+	if ran := d.run(t, "opcua-explore.md"); ran < 3 {
+		t.Errorf("only %d commands were found in opcua-explore.md", ran)
 	}
 }
 
@@ -216,6 +219,7 @@ func sameShape(w, g any) bool {
 var volatile = map[string]bool{
 	"id": true, "created_at": true, "sent_at": true, "acknowledged_at": true, "finished_at": true,
 	"received_at": true, "server_timestamp": true, "timestamp": true, "value": true, "record_id": true, "signals": true, "next_cursor": true,
+	"audit_id": true, "source_timestamp": true, "old_value": true,
 }
 
 // TestRequests sends every request of docs/http and expects success.
