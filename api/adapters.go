@@ -66,9 +66,21 @@ type adapterBody struct {
 	Gaps int64 `json:"gaps" example:"0" validate:"required"`
 	// Nodes that may have missed something which is not filled in yet.
 	Missing int `json:"missing" example:"0" validate:"required"`
+	// The certificates by which a connection to an OPC UA server is made.
+	Certificates []certificateEndBody `json:"certificates" validate:"required"`
 	// The subscriptions, in configured order.
 	Bindings []bindingBody `json:"bindings" validate:"required"`
 } //	@name	Adapter
+
+// certificateEndBody tells until when a certificate is valid.
+type certificateEndBody struct {
+	// client is plantgate's own.
+	Use string `json:"use" enums:"client,user,server" example:"client" validate:"required"`
+	// Until when it is valid.
+	NotAfter time.Time `json:"not_after" example:"2036-11-22T10:15:00Z" validate:"required"`
+	// Whole days that are left; negative once it has expired.
+	DaysLeft int `json:"days_left" example:"3651" validate:"required"`
+} //	@name	CertificateEnd
 
 // listAdapters lists the connections to the floor.
 //
@@ -91,7 +103,10 @@ func (a *API) listAdapters(c echo.Context) error {
 			adapterSummary: newAdapterSummary(s), Since: s.Since.UTC(), Detail: s.Detail, flowBody: newFlow(s.Flow, now),
 			Reconnects: s.Reconnects, Repeated: s.Repeated, Doubtful: s.Doubtful, SessionsLost: s.SessionsLost,
 			Backfilled: s.Backfilled, Gaps: s.Gaps, Missing: s.Missing,
-			Bindings: []bindingBody{},
+			Certificates: []certificateEndBody{}, Bindings: []bindingBody{},
+		}
+		for _, e := range s.Certificates {
+			body.Certificates = append(body.Certificates, certificateEndBody{Use: string(e.Use), NotAfter: e.NotAfter.UTC(), DaysLeft: e.Days(now)})
 		}
 		body.Required = a.settings.Readiness.isRequired(s)
 		for _, b := range s.Bindings {

@@ -68,7 +68,8 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 		f.adapters = []mes.AdapterStatus{{
 			Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: at, Flow: flow,
 			Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6, Backfilled: 7, Gaps: 8, Missing: 9,
-			Bindings: []mes.BindingStatus{{Name: "plant/{machine}/#", State: mes.BindingLimited, Since: at, Flow: flow}, {Name: "quiet", State: mes.BindingWaiting, Since: at}},
+			Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfClient, NotAfter: time.Now().Add(-36 * time.Hour)}},
+			Bindings:     []mes.BindingStatus{{Name: "plant/{machine}/#", State: mes.BindingLimited, Since: at, Flow: flow}, {Name: "quiet", State: mes.BindingWaiting, Since: at}},
 		}}
 	})
 	r := f.get("/api/v1/adapters").want(http.StatusOK)
@@ -86,6 +87,9 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 	}
 	if got := fmt.Sprintf("%v %v %v %v %v %v %v", a["reconnects"], a["repeated"], a["doubtful"], a["sessions_lost"], a["backfilled"], a["gaps"], a["missing"]); got != "1 4 5 6 7 8 9" {
 		t.Errorf("%s in %s", got, r.body)
+	}
+	if end := a["certificates"].([]any)[0].(object); end["use"] != "client" || fmt.Sprint(end["days_left"]) != "-2" || end["not_after"] == nil {
+		t.Errorf("%s", r.body)
 	}
 	b, quiet := bindings[0].(object), bindings[1].(object)
 	if b["name"] != "plant/{machine}/#" || b["state"] != "limited" || b["since"] == nil {

@@ -63,6 +63,7 @@ var (
 	backfilledDesc   = desc("connection_backfilled_total", "Values read from the history of an OPC UA server.", "door", "connection")
 	gapsDesc         = desc("connection_gaps_total", "Records which say that values may have been lost.", "door", "connection")
 	missingDesc      = desc("connection_missing", "Nodes that may have missed something which is not filled in yet.", "door", "connection")
+	certificateDesc  = desc("connection_certificate_days", "Days until a certificate of the connection ends: the client's, its user's or the server's.", "door", "connection", "certificate")
 	bindingStateDesc = desc("binding_state", "1 for the state that the subscription is in.", "door", "connection", "binding", "state")
 	bindingSinceDesc = desc("binding_state_since_timestamp_seconds", "When that state began.", "door", "connection", "binding")
 )
@@ -73,7 +74,7 @@ func (c *adapterCollector) Describe(ch chan<- *prometheus.Desc) {
 	connectionDescs.describe(ch)
 	bindingDescs.describe(ch)
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, backfilledDesc, gapsDesc, missingDesc,
+		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, backfilledDesc, gapsDesc, missingDesc, certificateDesc,
 		bindingStateDesc, bindingSinceDesc,
 	} {
 		ch <- d
@@ -93,6 +94,9 @@ func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), door, s.Name)
 		}
 		ch <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(s.Missing), door, s.Name)
+		for _, e := range s.Certificates {
+			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, time.Until(e.NotAfter).Hours()/24, door, s.Name, string(e.Use))
+		}
 		for _, b := range s.Bindings {
 			ch <- prometheus.MustNewConstMetric(bindingStateDesc, prometheus.GaugeValue, 1, door, s.Name, b.Name, string(b.State))
 			ch <- prometheus.MustNewConstMetric(bindingSinceDesc, prometheus.GaugeValue, seconds(b.Since), door, s.Name, b.Name)

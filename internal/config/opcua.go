@@ -30,8 +30,8 @@ type OPCUAConnection struct {
 	Endpoint string `koanf:"endpoint"`
 	// Required makes the server unready while the connection is down.
 	Required bool `koanf:"required"`
-	// SecurityPolicy is None, Basic256Sha256, Aes128_Sha256_RsaOaep or
-	// Aes256_Sha256_RsaPss; SecurityMode None, Sign or SignAndEncrypt.
+	// SecurityPolicy is None, Basic256Sha256, Aes128_Sha256_RsaOaep,
+	// Aes256_Sha256_RsaPss or best; SecurityMode None, Sign or SignAndEncrypt.
 	SecurityPolicy string `koanf:"security_policy"`
 	SecurityMode   string `koanf:"security_mode"`
 	Username       string `koanf:"username"`
@@ -109,6 +109,14 @@ func (o OPCUAConnection) NodesPerSubscription() int {
 // Policy is the security policy, None unless configured.
 func (o OPCUAConnection) Policy() string { return cmp.Or(o.SecurityPolicy, PolicyNone) }
 
+// Policies are the security policies that may be spoken, the preferred first.
+func (o OPCUAConnection) Policies() []string {
+	if o.Policy() == PolicyBest {
+		return []string{PolicyAes256Sha256RsaPss, PolicyBasic256Sha256, PolicyAes128Sha256RsaOaep}
+	}
+	return []string{o.Policy()}
+}
+
 // Mode is the security mode, None unless configured.
 func (o OPCUAConnection) Mode() string { return cmp.Or(o.SecurityMode, ModeNone) }
 
@@ -126,6 +134,8 @@ const (
 	PolicyBasic256Sha256      = "Basic256Sha256"
 	PolicyAes128Sha256RsaOaep = "Aes128_Sha256_RsaOaep"
 	PolicyAes256Sha256RsaPss  = "Aes256_Sha256_RsaPss"
+	// PolicyBest is the strongest of them, but None, that the server offers.
+	PolicyBest = "best"
 )
 
 // The message security modes of OPC 10000-4, 7.20.
@@ -216,9 +226,11 @@ func (o OPCUAConnection) validateEndpoint(f *faults) {
 }
 
 func (o OPCUAConnection) validateSecurity(f *faults) {
-	policies := []string{PolicyNone, PolicyBasic256Sha256, PolicyAes128Sha256RsaOaep, PolicyAes256Sha256RsaPss}
+	policies := []string{PolicyNone, PolicyBasic256Sha256, PolicyAes128Sha256RsaOaep, PolicyAes256Sha256RsaPss, PolicyBest}
 	modes := []string{ModeNone, ModeSign, ModeSignAndEncrypt}
-	if !slices.Contains(policies, o.SecurityPolicy) {
+	if slices.Contains([]string{"Basic128Rsa15", "Basic256"}, o.SecurityPolicy) {
+		f.add("security_policy", "%s is no longer considered secure (OPC 10000-7): use another, and have the server offer it", o.SecurityPolicy)
+	} else if !slices.Contains(policies, o.SecurityPolicy) {
 		f.add("security_policy", "must be one of %s, not %q", strings.Join(policies, ", "), o.SecurityPolicy)
 	}
 	switch {

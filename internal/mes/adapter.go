@@ -44,6 +44,8 @@ type AdapterStatus struct {
 	Backfilled int64 `json:"backfilled,omitempty"`
 	Gaps       int64 `json:"gaps,omitempty"`
 	Missing    int   `json:"missing,omitempty"`
+	// Certificates are those by which an OPC UA connection is made, by use.
+	Certificates []CertificateEnd `json:"certificates,omitempty"`
 	// Bindings are the subscriptions, in configured order.
 	Bindings []BindingStatus `json:"bindings,omitempty"`
 }

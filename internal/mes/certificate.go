@@ -1,6 +1,9 @@
 package mes
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // CertificateState is what is known of the certificate of an OPC UA server.
 type CertificateState string
@@ -25,4 +28,25 @@ type ServerCertificate struct {
 	// DecidedAt and DecidedBy are of the last decision.
 	DecidedAt time.Time `json:"decided_at,omitzero"`
 	DecidedBy string    `json:"decided_by,omitempty"`
+}
+
+// CertificateUse is whose certificate it is.
+type CertificateUse string
+
+// The uses of certificates in an OPC UA connection.
+const (
+	CertificateOfClient CertificateUse = "client" // plantgate's own
+	CertificateOfUser   CertificateUse = "user"
+	CertificateOfServer CertificateUse = "server"
+)
+
+// CertificateEnd tells until when a certificate is valid.
+type CertificateEnd struct {
+	Use      CertificateUse `json:"use"`
+	NotAfter time.Time      `json:"not_after"`
+}
+
+// Days are the whole days that are left; negative once it has expired.
+func (c CertificateEnd) Days(now time.Time) int {
+	return int(math.Floor(c.NotAfter.Sub(now).Hours() / 24))
 }

@@ -117,6 +117,7 @@ func (a *Adapter) Run(ctx context.Context) error {
 	a.recall(ctx)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { a.cursors.run(ctx, a.timing.flush) })
+	keeper.Go(func() { a.watchCertificates(ctx) })
 
 	a.runLanes(ctx, drainCtx)
 

@@ -2,10 +2,12 @@ package opcua
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"io/fs"
 	"net"
 	"net/url"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua"
@@ -14,6 +16,7 @@ import (
 	"plantgate/internal/config"
 	"plantgate/internal/doctor"
 	"plantgate/internal/opcua/link"
+	"plantgate/internal/opcua/trust"
 )
 
 // maxSkew is how far the clocks of a server and of this machine may differ: as far as
@@ -38,6 +41,12 @@ func examineServer(ctx context.Context, cfg config.OPCUAConnection, deps link.De
 	if cfg.CertFile != "" {
 		s.CertificateFile("cert_file", cfg.CertFile, time.Now())
 	}
+	if cfg.UserCertFile != "" {
+		s.CertificateFile("user_cert_file", cfg.UserCertFile, time.Now())
+	}
+	if cfg.Secured() && cfg.CertFile == "" {
+		examineOwn(deps, s)
+	}
 	if cfg.ServerCAFile != "" {
 		s.CertificateFile("server_ca_file", cfg.ServerCAFile, time.Now())
 	}
@@ -51,8 +60,11 @@ func examineServer(ctx context.Context, cfg config.OPCUAConnection, deps link.De
 	}
 	chosen := offered(cfg, res.Endpoints, s)
 	compareClocks(res, s)
-	if chosen == nil || !cfg.Secured() && cfg.Username == "" {
+	if chosen == nil || !cfg.Secured() && cfg.Username == "" && cfg.UserCertFile == "" {
 		return chosen != nil
+	}
+	if list, err := x509.ParseCertificates(chosen.ServerCertificate); err == nil && len(list) > 0 {
+		s.Expiry("server certificate's time", list[0], time.Now())
 	}
 	if err := deps.Verify(ctx, cfg, chosen); err != nil {
 		s.Fail("server certificate", "", "%s", err)
@@ -60,6 +72,24 @@ func examineServer(ctx context.Context, cfg config.OPCUAConnection, deps link.De
 	}
 	s.OK("server certificate", "it is trusted")
 	return true
+}
+
+// examineOwn looks at the certificate that plantgate made for itself. It takes another one
+// itself when this one ends, which servers have to trust.
+func examineOwn(deps link.Deps, s *doctor.Subject) {
+	const check = "own certificate"
+	now := time.Now()
+	own, err := trust.ReadMade(deps.Folder, now)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.Note(check, "let the server trust "+trust.PublicCertFile+" once it is there", "it is made at the first connect")
+	case err != nil:
+		s.Fail(check, "let the program's user read the folder of server.tls.folder", "%s", err)
+	case own.Next != "":
+		s.Warn(check, "let the server trust "+own.Next+" too: it takes over by itself", "%s is valid until %s", own.File, own.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	default:
+		s.Expiry(check, own.Leaf, now)
+	}
 }
 
 func dials(ctx context.Context, cfg config.OPCUAConnection, s *doctor.Subject) bool {
@@ -103,30 +133,19 @@ func endpointsOf(ctx context.Context, cfg config.OPCUAConnection, t link.Timing)
 
 // offered compares what the server offers with what is configured.
 func offered(cfg config.OPCUAConnection, endpoints []*ua.EndpointDescription, s *doctor.Subject) *ua.EndpointDescription {
-	policy := ua.FormatSecurityPolicyURI(cfg.Policy())
-	mode := ua.MessageSecurityModeFromString(cfg.Mode())
-	var chosen *ua.EndpointDescription
-	var names []string
-	better := false
-	for _, ep := range endpoints {
-		if ep == nil {
-			continue
-		}
-		if ep.SecurityPolicyURI == policy && ep.SecurityMode == mode && chosen == nil {
-			chosen = ep
-		}
-		better = better || ep.SecurityMode == ua.MessageSecurityModeSignAndEncrypt
-		_, name, _ := strings.Cut(ep.SecurityPolicyURI, "#")
-		names = append(names, name+"/"+strings.TrimPrefix(ep.SecurityMode.String(), "MessageSecurityMode"))
-	}
-	list := strings.Join(names, ", ")
+	chosen, err := link.ChooseEndpoint(cfg, endpoints)
+	list := link.Offer(endpoints)
+	better := slices.ContainsFunc(endpoints, func(ep *ua.EndpointDescription) bool {
+		return ep != nil && ep.SecurityMode == ua.MessageSecurityModeSignAndEncrypt
+	})
 	switch {
-	case chosen == nil:
-		s.Fail("security", "set security_policy and security_mode to one of these", "%s/%s is not offered, only %s", cfg.SecurityPolicy, cfg.SecurityMode, list)
+	case err != nil:
+		s.Fail("security", "set security_policy and security_mode to one of these", "%s/%s is not offered, only %s", cfg.Policy(), cfg.Mode(), list)
+		return nil
 	case !cfg.Secured() && better:
 		s.Warn("security", "set security_policy and security_mode", "none is configured, and the server offers %s", list)
 	default:
-		s.OK("security", "%s/%s is offered, of %s", cfg.Policy(), cfg.Mode(), list)
+		s.OK("security", "%s is offered, of %s", link.Offer([]*ua.EndpointDescription{chosen}), list)
 	}
 	return chosen
 }

@@ -164,6 +164,7 @@ type timing struct {
 	audit        time.Duration // between two looks at nodes that say nothing
 	recover      time.Duration // between two looks at what was missed
 	flush        time.Duration // between two times that cursors are kept
+	certificates time.Duration // between two looks at the own certificates
 	queue        int           // records that wait for ingest
 	batch        int           // records of one Ingest call
 }
@@ -181,6 +182,7 @@ func defaultTiming() timing {
 		audit:        10 * time.Second,
 		recover:      time.Second,
 		flush:        30 * time.Second,
+		certificates: time.Hour,
 		queue:        8192,
 		batch:        1000,
 	}

@@ -65,8 +65,10 @@ func (l *lane) open(ctx context.Context) (*session, error) {
 		types:   vqt.NewTypes(),
 		filling: map[*node]gap{},
 	}
+	deps := l.a.deps.link()
+	deps.Shown = l.a.serverShown
 	var err error
-	s.client, err = link.Open(ctx, l.a.cfg, l.a.deps.link(), l.a.timing.link, opcua.StateChangedFunc(s.stateChanged))
+	s.client, err = link.Open(ctx, l.a.cfg, deps, l.a.timing.link, opcua.StateChangedFunc(s.stateChanged))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -140,6 +141,28 @@ func (s *status) lost(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.Gaps += int64(n)
+}
+
+// certificateEnds notes until when a certificate is valid.
+func (s *status) certificateEnds(use mes.CertificateUse, notAfter time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(s.s.Certificates), func(c mes.CertificateEnd) bool { return c.Use == use })
+	list = append(list, mes.CertificateEnd{Use: use, NotAfter: notAfter})
+	slices.SortFunc(list, func(a, b mes.CertificateEnd) int { return strings.Compare(string(a.Use), string(b.Use)) })
+	s.s.Certificates = list // a new list: readers have the old one
+}
+
+// certificate tells until when a certificate is valid; zero if it is not known.
+func (s *status) certificate(use mes.CertificateUse) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.s.Certificates {
+		if c.Use == use {
+			return c.NotAfter
+		}
+	}
+	return time.Time{}
 }
 
 func (s *status) read() mes.AdapterStatus {

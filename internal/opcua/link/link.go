@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"strings"
 	"time"
@@ -21,6 +22,19 @@ type Deps struct {
 	// Judge decides which servers are trusted; nil knows the configuration only.
 	Judge *trust.Judge
 	Now   func() time.Time
+	// Shown gets the certificate of a server with which a session was made, where there
+	// is security or somebody to prove who it is; nil where nobody wants to know.
+	Shown func(*x509.Certificate)
+}
+
+// shown passes a chain's first certificate on.
+func (d Deps) shown(chain []byte) {
+	if d.Shown == nil {
+		return
+	}
+	if list, err := x509.ParseCertificates(chain); err == nil && len(list) > 0 {
+		d.Shown(list[0])
+	}
 }
 
 // Verify checks that the server of an endpoint is trusted.
@@ -56,18 +70,26 @@ func DefaultTiming() Timing {
 func Open(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t Timing, more ...opcua.Option) (*opcua.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Open)
 	defer cancel()
-	opts, err := clientOptions(ctx, cfg, deps, t)
+	p, err := prepare(ctx, cfg, deps, t)
 	if err != nil {
 		return nil, err
 	}
-	c, err := opcua.NewClient(cfg.Endpoint, append(opts, more...)...)
+	c, err := opcua.NewClient(cfg.Endpoint, append(p.options, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the client: %w", err)
 	}
 	if err := connect(ctx, c); err != nil {
 		Close(ctx, c, t)
-		return nil, explain(err, cfg.Secured())
+		return nil, explain(err, cfg, p.own)
 	}
+	if p.endpoint == nil {
+		return c, nil
+	}
+	if err := agrees(c, cfg, p.endpoint); err != nil {
+		Close(ctx, c, t)
+		return nil, err
+	}
+	deps.shown(p.endpoint.ServerCertificate)
 	return c, nil
 }
 

@@ -35,13 +35,13 @@ func TestPasswordIsNotSentInClear(t *testing.T) {
 		"encrypted too":   {endpoint(ua.SecurityPolicyURINone, ua.SecurityPolicyURIBasic256Sha256), true},
 		"anonymous only":  {endpoint(), false},
 	} {
-		_, err := identify(nil, cfg, tc.ep)
+		_, err := identify(nil, cfg, tc.ep, time.Now())
 		if (err == nil) != tc.allowed {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	cfg.SecurityMode = config.ModeSignAndEncrypt
-	if _, err := identify(nil, cfg, endpoint(ua.SecurityPolicyURINone)); err != nil {
+	if _, err := identify(nil, cfg, endpoint(ua.SecurityPolicyURINone), time.Now()); err != nil {
 		t.Errorf("within an encrypted channel: %v", err)
 	}
 }
@@ -64,7 +64,11 @@ func TestExplain(t *testing.T) {
 		"network":               {lost, true, false, lost.Error()},
 	}
 	for name, tc := range cases {
-		err := explain(tc.err, tc.secured)
+		cfg := config.OPCUAConnection{Username: "u"}
+		if tc.secured {
+			cfg.SecurityMode = config.ModeSign
+		}
+		err := explain(tc.err, cfg, trust.Own{File: trust.PublicCertFile})
 		var r *trust.Refusal
 		if errors.As(err, &r) != tc.refusal || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)

@@ -11,11 +11,20 @@ import (
 	"plantgate/internal/opcua/trust"
 )
 
-// clientOptions prepares a connection. With security on, or with a password to
+// prepared is what a connection is made with.
+type prepared struct {
+	options []opcua.Option
+	// endpoint was chosen and its server verified; nil without security and credentials.
+	endpoint *ua.EndpointDescription
+	// own is the client's certificate, of a connection with security.
+	own trust.Own
+}
+
+// prepare gets a connection ready. With security on, or with a password to
 // send, it asks the server for its endpoints first, and verifies the
 // certificate of the chosen one: the library itself never does.
-func clientOptions(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t Timing) ([]opcua.Option, error) {
-	opts := []opcua.Option{
+func prepare(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t Timing) (prepared, error) {
+	p := prepared{options: []opcua.Option{
 		opcua.AutoReconnect(false),
 		opcua.DialTimeout(t.Open),
 		opcua.RequestTimeout(t.Request),
@@ -24,27 +33,29 @@ func clientOptions(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t
 		opcua.ApplicationName("plantgate"),
 		opcua.ApplicationURI(trust.ApplicationURI()),
 		opcua.ProductURI("urn:plantgate"),
-	}
+	}}
 	if !cfg.Secured() && cfg.Username == "" && cfg.UserCertFile == "" {
-		return append(opts, opcua.SecurityPolicy(config.PolicyNone), opcua.SecurityMode(ua.MessageSecurityModeNone)), nil
+		p.options = append(p.options, opcua.SecurityPolicy(config.PolicyNone), opcua.SecurityMode(ua.MessageSecurityModeNone))
+		return p, nil
 	}
-	ep, err := chooseEndpoint(ctx, cfg, t)
+	ep, err := askEndpoint(ctx, cfg, t)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	// A password is encrypted for whoever shows the certificate, also where the
 	// channel is not secured.
 	if err := deps.Verify(ctx, cfg, ep); err != nil {
-		return nil, err
+		return p, err
 	}
+	p.endpoint = ep
 	if cfg.Secured() {
-		own, err := trust.ReadOwn(cfg, deps.Folder, deps.Now())
-		if err != nil {
-			return nil, err
+		if p.own, err = trust.ReadOwn(cfg, deps.Folder, deps.Now()); err != nil {
+			return p, err
 		}
-		opts = append(opts, opcua.Certificate(own.Chain), opcua.PrivateKey(own.Key))
+		p.options = append(p.options, opcua.Certificate(p.own.Chain), opcua.PrivateKey(p.own.Key))
 	}
-	return identify(opts, cfg, ep)
+	p.options, err = identify(p.options, cfg, ep, deps.Now())
+	return p, err
 }
 
 // CheckFiles fails if a file that a session would need can't be used.
@@ -60,7 +71,7 @@ func CheckFiles(cfg config.OPCUAConnection, now time.Time) error {
 		}
 	}
 	if cfg.UserCertFile != "" {
-		if _, err := trust.ReadUser(cfg); err != nil {
+		if _, err := trust.ReadUser(cfg, now); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
@@ -15,9 +16,9 @@ import (
 
 // identify adds the user and the endpoint's security. Of the endpoint's ways to
 // send a password it takes an encrypted one if there is any.
-func identify(opts []opcua.Option, cfg config.OPCUAConnection, ep *ua.EndpointDescription) ([]opcua.Option, error) {
+func identify(opts []opcua.Option, cfg config.OPCUAConnection, ep *ua.EndpointDescription, now time.Time) ([]opcua.Option, error) {
 	if cfg.UserCertFile != "" {
-		return identifyByCertificate(opts, cfg, ep)
+		return identifyByCertificate(opts, cfg, ep, now)
 	}
 	if cfg.Username == "" {
 		return append(opts, opcua.SecurityFromEndpoint(ep, ua.UserTokenTypeAnonymous)), nil
@@ -65,18 +66,18 @@ func readPassword(cfg config.OPCUAConnection) (string, error) {
 }
 
 // identifyByCertificate has the user prove the key of a certificate.
-func identifyByCertificate(opts []opcua.Option, cfg config.OPCUAConnection, ep *ua.EndpointDescription) ([]opcua.Option, error) {
+func identifyByCertificate(opts []opcua.Option, cfg config.OPCUAConnection, ep *ua.EndpointDescription, now time.Time) ([]opcua.Option, error) {
 	i := slices.IndexFunc(ep.UserIdentityTokens, func(p *ua.UserTokenPolicy) bool { return p.TokenType == ua.UserTokenTypeCertificate })
 	if i < 0 {
 		return nil, trust.Refuse("the server's endpoint takes no certificate of a user")
 	}
-	user, err := trust.ReadUser(cfg)
+	user, err := trust.ReadUser(cfg, now)
 	if err != nil {
 		return nil, err
 	}
 	chosen := *ep
 	chosen.UserIdentityTokens = []*ua.UserTokenPolicy{ep.UserIdentityTokens[i]}
 	return append(opts,
-		opcua.AuthCertificate(user.Chain), opcua.AuthPrivateKey(user.Key),
+		opcua.AuthCertificate(user.Leaf.Raw), opcua.AuthPrivateKey(user.Key),
 		opcua.SecurityFromEndpoint(&chosen, ua.UserTokenTypeCertificate)), nil
 }

@@ -8,13 +8,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"net/url"
 	"os"
-	"path/filepath"
 	"time"
 
 	"plantgate/internal/config"
@@ -31,105 +28,100 @@ const (
 // certificate by hand.
 const ownCertLife = 10 * 365 * 24 * time.Hour
 
-// Own is the application instance certificate (OPC 10000-4, 6.1).
+// Own is the application instance certificate (OPC 10000-4, 6.1), or that of a user.
 type Own struct {
 	Chain []byte // DER, leaf first
+	Leaf  *x509.Certificate
 	Key   *rsa.PrivateKey
+	// File names what servers are to trust: a file in the folder of the own certificate,
+	// or the setting of a configured one.
+	File string
+	// Next names the file of the certificate that takes the place of this one, where this
+	// one ends soon; NextFault is why there is none.
+	Next      string
+	NextFault error
 }
 
-// ReadOwn reads the configured certificate, else the one that was made
-// on first use.
+// ReadOwn reads the configured certificate, else the one that was made on first use, and
+// sees to the successor of one that ends soon. With a Refusal of a certificate that is not
+// valid it returns that certificate too.
 func ReadOwn(cfg config.OPCUAConnection, folder string, now time.Time) (Own, error) {
 	if cfg.CertFile != "" {
-		certPEM, err := os.ReadFile(cfg.CertFile)
-		if err != nil {
-			return Own{}, fmt.Errorf("cert_file: %w", err)
-		}
-		keyPEM, err := os.ReadFile(cfg.KeyFile)
-		if err != nil {
-			return Own{}, fmt.Errorf("key_file: %w", err)
-		}
-		return parseCertificate(certPEM, keyPEM)
+		return readConfigured(cfg.CertFile, cfg.KeyFile, "", now)
 	}
-	file := filepath.Join(folder, ownCertFile)
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = makeCertificate(folder, now)
-	}
-	if err != nil {
-		return Own{}, fmt.Errorf("own certificate: %w", err)
-	}
-	return parseCertificate(text, text)
+	return readMade(folder, now)
 }
 
-// ReadUser reads the certificate by which the user of a connection proves who it is.
-func ReadUser(cfg config.OPCUAConnection) (Own, error) {
-	certPEM, err := os.ReadFile(cfg.UserCertFile)
-	if err != nil {
-		return Own{}, fmt.Errorf("user_cert_file: %w", err)
-	}
-	keyPEM, err := os.ReadFile(cfg.UserKeyFile)
-	if err != nil {
-		return Own{}, fmt.Errorf("user_key_file: %w", err)
-	}
-	return parseCertificate(certPEM, keyPEM)
+// ReadUser reads the certificate by which the user of a connection proves who it is. With a
+// Refusal of one that is not valid it returns that certificate too.
+func ReadUser(cfg config.OPCUAConnection, now time.Time) (Own, error) {
+	return readConfigured(cfg.UserCertFile, cfg.UserKeyFile, "user_", now)
 }
 
-func parseCertificate(certPEM, keyPEM []byte) (Own, error) {
+// readConfigured reads the files of the settings cert_file and key_file, with a prefix.
+func readConfigured(certFile, keyFile, prefix string, now time.Time) (Own, error) {
+	certPEM, err := os.ReadFile(certFile)
+	if err != nil {
+		return Own{}, fmt.Errorf("%scert_file: %w", prefix, err)
+	}
+	keyPEM, err := os.ReadFile(keyFile)
+	if err != nil {
+		return Own{}, fmt.Errorf("%skey_file: %w", prefix, err)
+	}
+	own, err := parseCertificate(certPEM, keyPEM, prefix+"cert_file")
+	if err != nil {
+		return Own{}, err
+	}
+	switch c := own.Leaf; {
+	case now.After(c.NotAfter):
+		err = Refuse("the certificate of %scert_file (%s) expired on %s: put a renewed one there, and let the server trust it",
+			prefix, c.Subject, c.NotAfter.UTC().Format(time.DateOnly))
+	case now.Before(c.NotBefore):
+		err = Refuse("the certificate of %scert_file (%s) is valid only from %s: check the clock of this machine",
+			prefix, c.Subject, c.NotBefore.UTC().Format(time.DateTime))
+	}
+	return own, err
+}
+
+// parseCertificate reads a certificate and its key; name is told in errors.
+func parseCertificate(certPEM, keyPEM []byte, name string) (Own, error) {
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return Own{}, Refuse("plantgate's own certificate can't be used: %v", err)
+		return Own{}, Refuse("the certificate of %s can't be used: %v", name, err)
 	}
 	key, ok := pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
-		return Own{}, Refuse("plantgate's own key must be RSA for these security policies, not %T", pair.PrivateKey)
+		return Own{}, Refuse("the key of %s must be RSA for these security policies, not %T", name, pair.PrivateKey)
 	}
-	return Own{Chain: pemBlocks(certPEM), Key: key}, nil
+	if bits := key.N.BitLen(); bits < minKey {
+		return Own{}, Refuse("the key of %s has %d bits: these security policies need %d", name, bits, minKey)
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return Own{}, Refuse("the certificate of %s can't be used: %v", name, err)
+	}
+	return Own{Chain: pemBlocks(certPEM), Leaf: leaf, Key: key, File: name}, nil
 }
 
-// makeCertificate makes key and certificate and returns the file's text. Of
-// several that do so at once, one wins and the others read its file.
-func makeCertificate(folder string, now time.Time) ([]byte, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, err
-	}
-	text, der, err := selfSigned(now)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.CreateTemp(folder, ".opcua-client-*") // made with mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	file := filepath.Join(folder, ownCertFile)
-	if err := os.Link(f.Name(), file); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return os.ReadFile(file)
-		}
-		return nil, err
-	}
-	return text, os.WriteFile(filepath.Join(folder, PublicCertFile), der, 0o644)
-}
-
-// selfSigned makes an RSA key and a certificate whose URI is the application's,
-// with the uses that OPC 10000-6, 6.2.2 asks for.
-func selfSigned(now time.Time) (text, der []byte, err error) {
+// selfSigned makes an RSA key and a certificate whose URI is the application's, with the
+// uses that OPC 10000-6, 6.2.2 asks for. It is for the same application and hosts as an
+// earlier one, if there is any.
+func selfSigned(now time.Time, earlier *x509.Certificate) ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	uri, err := url.Parse(ApplicationURI())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	uris, hosts := []*url.URL{uri}, []string{hostName()}
+	if earlier != nil {
+		uris, hosts = earlier.URIs, earlier.DNSNames
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	keyID := sha256.Sum256(x509.MarshalPKCS1PublicKey(&key.PublicKey))
 	template := &x509.Certificate{
@@ -137,24 +129,24 @@ func selfSigned(now time.Time) (text, der []byte, err error) {
 		Subject:               pkix.Name{CommonName: "plantgate", Organization: []string{"plantgate"}},
 		NotBefore:             now.Add(-time.Hour), // clocks of the floor may be behind
 		NotAfter:              now.Add(ownCertLife),
-		URIs:                  []*url.URL{uri},
-		DNSNames:              []string{hostName()},
+		URIs:                  uris,
+		DNSNames:              hosts,
 		SubjectKeyId:          keyID[:20],
 		BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment |
 			x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
-	der, err = x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	text = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	return append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), der, nil
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	return append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), nil
 }
 
 // ApplicationURI names this installation; a configured certificate's URI takes
