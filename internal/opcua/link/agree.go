@@ -23,6 +23,10 @@ func agrees(c *opcua.Client, cfg config.OPCUAConnection, ep *ua.EndpointDescript
 	if res == nil || channel == nil {
 		return trust.Refuse("what the server's session was made with can't be compared with its endpoint")
 	}
+	return compare(cfg, ep, channel, res)
+}
+
+func compare(cfg config.OPCUAConnection, ep *ua.EndpointDescription, channel *uasc.Config, res *ua.CreateSessionResponse) error {
 	if cfg.Secured() && !sameLeaf(channel.RemoteCertificate, ep.ServerCertificate) {
 		return trust.Refuse("the server opened the channel with another certificate than its endpoint has: somebody may sit in between; " +
 			"if a password was configured, change it")
