@@ -75,7 +75,7 @@ func TestSessionAgreesWithEndpoint(t *testing.T) {
 	t.Parallel()
 	one, two := certificate(t), certificate(t)
 	password := &ua.UserTokenPolicy{PolicyID: "p", TokenType: ua.UserTokenTypeUserName, SecurityPolicyURI: ua.SecurityPolicyURIBasic256Sha256}
-	clear := &ua.UserTokenPolicy{PolicyID: "p", TokenType: ua.UserTokenTypeUserName, SecurityPolicyURI: ua.SecurityPolicyURINone}
+	plain := &ua.UserTokenPolicy{PolicyID: "p", TokenType: ua.UserTokenTypeUserName, SecurityPolicyURI: ua.SecurityPolicyURINone}
 	with := func(list []*ua.EndpointDescription, tokens ...*ua.UserTokenPolicy) []*ua.EndpointDescription {
 		for _, ep := range list[1:] {
 			ep.UserIdentityTokens, ep.ServerCertificate = tokens, one
@@ -98,7 +98,7 @@ func TestSessionAgreesWithEndpoint(t *testing.T) {
 		"nothing is signed":        {best, with(offer(strong), password), one, one, nil, ""},
 		"a stronger was left out":  {best, with(offer(weak), password), one, one, with(offer(weak, strong), password), "offered something else"},
 		"it was never offered":     {best, with(offer(strong), password), one, one, with(offer(weak), password), "offered something else"},
-		"the password in clear":    {best, with(offer(strong), clear), one, one, with(offer(strong), password), "takes other users"},
+		"the password in clear":    {best, with(offer(strong), plain), one, one, with(offer(strong), password), "takes other users"},
 		"another channel":          {best, with(offer(strong), password), two, one, with(offer(strong), password), "opened the channel"},
 		"no channel's certificate": {best, with(offer(strong), password), nil, one, with(offer(strong), password), "opened the channel"},
 		"another session":          {best, with(offer(strong), password), one, two, with(offer(strong), password), "made the session"},

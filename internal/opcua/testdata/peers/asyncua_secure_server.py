@@ -20,6 +20,7 @@ from asyncua.crypto.validator import CertificateValidator, CertificateValidatorO
 
 P = ua.SecurityPolicyType
 POLICIES = [
+    P.NoSecurity,
     P.Basic256Sha256_Sign,
     P.Basic256Sha256_SignAndEncrypt,
     P.Aes128Sha256RsaOaep_Sign,
