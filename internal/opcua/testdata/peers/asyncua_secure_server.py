@@ -69,7 +69,7 @@ async def start(folder, name, port):
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
     server.set_security_policy(POLICIES)
     await server.load_certificate(folder / f"{name}.pem")
-    await server.load_private_key(folder / f"{name}.key")
+    await server.load_private_key(folder / f"{name}.key", format="pem")
     server.set_certificate_validator(Clients(clients))
     objects = await server.nodes.objects.add_folder(ua.NodeId("Objects/MyFolder", 1), "1:MyFolder")
     node = ua.NodeId("Objects/MyFolder/MySynchronousVariable", 1)
