@@ -92,7 +92,7 @@ bench-system: ## Measure the whole program, HTTPS and MQTT, against echo and dis
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-parallel-runners ./...
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## Format the code

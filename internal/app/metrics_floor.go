@@ -63,7 +63,7 @@ var (
 	backfilledDesc   = desc("connection_backfilled_total", "Values read from the history of an OPC UA server.", "door", "connection")
 	gapsDesc         = desc("connection_gaps_total", "Records which say that values may have been lost.", "door", "connection")
 	missingDesc      = desc("connection_missing", "Nodes that may have missed something which is not filled in yet.", "door", "connection")
-	certificateDesc  = desc("connection_certificate_days", "Days until a certificate of the connection ends: the client's, its user's or the server's.", "door", "connection", "certificate")
+	certificateDesc  = desc("connection_certificate_not_after_timestamp_seconds", "Until when a certificate of the connection is valid: the client's, its user's or the server's.", "door", "connection", "certificate")
 	bindingStateDesc = desc("binding_state", "1 for the state that the subscription is in.", "door", "connection", "binding", "state")
 	bindingSinceDesc = desc("binding_state_since_timestamp_seconds", "When that state began.", "door", "connection", "binding")
 )
@@ -95,7 +95,7 @@ func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(s.Missing), door, s.Name)
 		for _, e := range s.Certificates {
-			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, time.Until(e.NotAfter).Hours()/24, door, s.Name, string(e.Use))
+			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, seconds(e.NotAfter), door, s.Name, string(e.Use))
 		}
 		for _, b := range s.Bindings {
 			ch <- prometheus.MustNewConstMetric(bindingStateDesc, prometheus.GaugeValue, 1, door, s.Name, b.Name, string(b.State))

@@ -27,7 +27,7 @@ func TestFloorMetrics(t *testing.T) {
 			{Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: time.Unix(900, 0), Flow: flow, Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6,
 				Bindings: []mes.BindingStatus{{Name: "a/{machine}", State: mes.BindingGranted, Since: time.Unix(901, 0), Flow: flow}, {Name: "b/#", State: mes.BindingRefused}}},
 			{Door: mes.DoorOPCUA, Name: "plant", State: mes.AdapterBackingOff,
-				Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfServer, NotAfter: time.Now().Add(-24 * time.Hour)}}},
+				Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfServer, NotAfter: time.Unix(2000, 0)}}},
 		}
 	}})
 	// The pedantic registry refuses metrics that don't agree with their description.
@@ -42,7 +42,7 @@ func TestFloorMetrics(t *testing.T) {
 		`plantgate_binding_state{binding="b/#",connection="plant",door="mqtt",state="refused"} 1`,
 		`plantgate_binding_state_since_timestamp_seconds{binding="a/{machine}",connection="plant",door="mqtt"} 901`,
 		`plantgate_binding_lag_seconds_bucket{binding="a/{machine}",connection="plant",door="mqtt",le="0.005"} 1`,
-		`plantgate_connection_certificate_days{certificate="server",connection="plant",door="opcua"} -1.0`,
+		`plantgate_connection_certificate_not_after_timestamp_seconds{certificate="server",connection="plant",door="opcua"} 2000`,
 		`plantgate_connection_messages_per_second{connection="plant",door="mqtt"} 1.5`,
 		`plantgate_connection_messages_per_second{connection="plant",door="opcua"} 0`,
 		`plantgate_connection_quarantined_total{connection="plant",door="mqtt"} 2`,
