@@ -23,6 +23,8 @@ func TestKnowsAgainWithoutTime(t *testing.T) {
 	runUp(t, a)
 	mqtttest.Publish(t, c, "plant/M1/data", 1, "now 0")
 	ing.WaitRecords(t, 1)
+	// What the broker was not told of when the connection is cut comes again as well.
+	mqtttest.Eventually(t, "the first acknowledgement", func() bool { return hook.acknowledged.Load() == 1 })
 
 	release := ing.Hold()
 	mqtttest.Publish(t, c, "plant/M1/data", 1, "now 1")
