@@ -35,7 +35,8 @@ type Journal struct {
 	// commits is held by the one transaction there is.
 	commits sync.Mutex
 	frame   []byte
-	next    int64 // arrival number of the next record
+	next    int64  // arrival number of the next record
+	number  uint64 // of the last commit
 	units   map[unitName]*unit
 
 	mu      sync.Mutex // guards what follows
@@ -175,7 +176,8 @@ func (j *Journal) Update(ctx context.Context, fn func(ingest.Tx) error) error {
 	if err := j.checkRoom(); err != nil {
 		return err
 	}
-	t := &tx{j: j, frame: appendHeader(j.frame[:0], j.next)}
+	j.number++
+	t := &tx{j: j, number: j.number, frame: appendHeader(j.frame[:0], j.next)}
 	committed := false
 	defer func() {
 		if !committed {

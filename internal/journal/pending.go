@@ -87,6 +87,17 @@ type unit struct {
 	// newest is the time of its newest record in microseconds since 1970, in the
 	// log or the store, or noRecord.
 	newest int64
+	// before is what newest was at the beginning of the commit of that number, the last
+	// that had records of it: what is newer can only be of that commit.
+	before int64
+	commit uint64
+}
+
+// enter takes note of a commit that has records of the unit.
+func (u *unit) enter(commit uint64) {
+	if u.commit != commit {
+		u.commit, u.before = commit, u.newest
+	}
 }
 
 // noRecord is before every time.

@@ -26,6 +26,7 @@ type index struct {
 	items                map[mes.ID]mes.QuarantineItem
 	connectionDeliveries []mes.Delivery
 	applied              journal.Applied
+	lookups              int // of records
 }
 
 func newIndex() *index {
@@ -60,6 +61,7 @@ func (x *index) LastTime(_ context.Context, siteID, machineID string) (last time
 }
 
 func (x *index) HasRecord(_ context.Context, siteID, machineID string, at mes.Position, exact bool) (bool, error) {
+	x.lookups++
 	r, ok := x.records[at.ID]
 	found := ok && r.SiteID == siteID && r.MachineID == machineID && (!exact || r.Position().Compare(at) == 0)
 	return found, nil

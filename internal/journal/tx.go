@@ -14,6 +14,7 @@ import (
 // nobody else looks before it is durable or undone.
 type tx struct {
 	j       *Journal
+	number  uint64 // of the commit, in this process
 	frame   []byte
 	entries int
 	// What it added, to be undone if it fails.
@@ -140,16 +141,18 @@ func (t *tx) appendNew(ctx context.Context, r *mes.Record) (mes.Receipt, error) 
 	if err != nil {
 		return mes.Receipt{}, err
 	}
-	if !isNewest(r, u) {
+	u.enter(t.number)
+	if !isNewer(r, u.newest) {
+		inStore := !isNewer(r, u.before)
 		if alternative, ok := r.AltID(); ok {
 			other := r.Position()
 			other.Time, other.ID = r.AltTime, alternative
-			known, err := t.has(ctx, r, other)
+			known, err := t.has(ctx, r, other, inStore)
 			if known || err != nil {
 				return mes.Receipt{Status: mes.ReceiptDuplicate, ID: alternative}, err
 			}
 		}
-		known, err := t.has(ctx, r, r.Position())
+		known, err := t.has(ctx, r, r.Position(), inStore)
 		if err != nil {
 			return mes.Receipt{}, err
 		}
@@ -170,11 +173,11 @@ func (t *tx) appendNew(ctx context.Context, r *mes.Record) (mes.Receipt, error) 
 	return mes.Receipt{Status: mes.ReceiptCreated, ID: r.ID}, nil
 }
 
-// isNewest tells whether the record is newer than every one of its work unit, in
-// which case no record has its id: ids begin with the time in milliseconds, and
+// isNewer tells whether the record is newer than the newest of some of its work unit, in
+// which case none of these has its id: ids begin with the time in milliseconds, and
 // those without a message id are made of the whole time.
-func isNewest(r *mes.Record, u *unit) bool {
-	if u.newest == noRecord {
+func isNewer(r *mes.Record, newest int64) bool {
+	if newest == noRecord {
 		return true
 	}
 	at := r.Time.UnixMicro()
@@ -182,9 +185,9 @@ func isNewest(r *mes.Record, u *unit) bool {
 		at = min(at, r.AltTime.UnixMicro())
 	}
 	if r.MessageID != "" {
-		return at/1000 > u.newest/1000
+		return at/1000 > newest/1000
 	}
-	return at > u.newest
+	return at > newest
 }
 
 // knownRecord answers a record whose id is there. The id of a message id says
@@ -215,13 +218,14 @@ func (t *tx) hasContent(ctx context.Context, r *mes.Record) (bool, error) {
 	return first.ContentHash() == r.ContentHash(), nil
 }
 
-// has looks for a record: in the log, then in the store, the way that records go.
-func (t *tx) has(ctx context.Context, r *mes.Record, p mes.Position) (bool, error) {
+// has looks for a record: in the log, then in the store, the way that records go, if it
+// can be there. Of a message with very many records of one time only the first can.
+func (t *tx) has(ctx context.Context, r *mes.Record, p mes.Position, inStore bool) (bool, error) {
 	t.j.mu.Lock()
 	_, ok := t.j.pending.records[p.ID]
 	t.j.mu.Unlock()
-	if ok {
-		return true, nil
+	if ok || !inStore {
+		return ok, nil
 	}
 	return t.j.index.HasRecord(ctx, r.SiteID, r.MachineID, p, r.MessageID == "")
 }
