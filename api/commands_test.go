@@ -92,17 +92,21 @@ func TestSendCommandRefuses(t *testing.T) {
 		status     int
 		pointers   []string
 	}{
-		"unknown machine": {"/api/v1/equipment/M009/commands", `{"command":"stop"}`, 404, nil},
-		"a site":          {"/api/v1/equipment/pune~pune/commands", `{"command":"stop"}`, 404, nil},
-		"no route":        {"/api/v1/equipment/X001/commands", `{"command":"stop"}`, 409, nil},
-		"other site":      {"/api/v1/equipment/pune~M001/commands", `{"command":"stop"}`, 409, nil},
-		"no level":        {"/api/v1/equipment/M+1/commands", `{"command":"stop"}`, 409, nil},
-		"no name":         {path, `{"command":""}`, 422, []string{"/command"}},
-		"name":            {path, `{"command":"a/b"}`, 422, []string{"/command"}},
-		"all at once":     {path, `{"command":"+","expires_at":"2020-01-01T00:00:00Z"}`, 422, []string{"/command", "/expires_at"}},
-		"parameters":      {path, `{"command":"stop","parameters":[1]}`, 422, []string{"/parameters"}},
-		"large":           {path, `{"command":"stop","parameters":{"x":"` + strings.Repeat("x", 256<<10) + `"}}`, 422, []string{"/parameters"}},
-		"unknown member":  {path, `{"command":"stop","params":{}}`, 422, []string{"/params"}},
+		"unknown machine":                 {"/api/v1/equipment/M009/commands", `{"command":"stop"}`, 404, nil},
+		"a site":                          {"/api/v1/equipment/pune~pune/commands", `{"command":"stop"}`, 404, nil},
+		"no route":                        {"/api/v1/equipment/X001/commands", `{"command":"stop"}`, 409, nil},
+		"other site":                      {"/api/v1/equipment/pune~M001/commands", `{"command":"stop"}`, 409, nil},
+		"no level":                        {"/api/v1/equipment/M+1/commands", `{"command":"stop"}`, 409, nil},
+		"no name":                         {path, `{"command":""}`, 422, []string{"/command"}},
+		"name":                            {path, `{"command":"a/b"}`, 422, []string{"/command"}},
+		"all at once":                     {path, `{"command":"+","expires_at":"2020-01-01T00:00:00Z"}`, 422, []string{"/command", "/expires_at"}},
+		"parameters":                      {path, `{"command":"stop","parameters":[1]}`, 422, []string{"/parameters"}},
+		"large":                           {path, `{"command":"stop","parameters":{"x":"` + strings.Repeat("x", 256<<10) + `"}}`, 422, []string{"/parameters"}},
+		"as deep as may be, and no route": {"/api/v1/equipment/X001/commands", `{"command":"stop","parameters":` + nested(mes.MaxCommandDepth) + `}`, 409, nil},
+		"deep":                            {path, `{"command":"stop","parameters":` + nested(mes.MaxCommandDepth+1) + `}`, 422, []string{"/parameters"}},
+		"very deep":                       {path, `{"command":"stop","parameters":` + nested(100_000) + `}`, 422, []string{"/parameters"}},
+		"a deep member":                   {path, `{"command":"stop","x":` + nested(100_000) + `}`, 422, []string{"/x"}},
+		"unknown member":                  {path, `{"command":"stop","params":{}}`, 422, []string{"/params"}},
 		"more at once": {path, `{"command":"x y","foo":1,"parameters":2,"expires_at":"2020-01-01T00:00:00","a/b":null}`, 422,
 			[]string{"/a~1b", "/command", "/expires_at", "/foo", "/parameters"}},
 		"no offset":      {path, `{"command":"stop","expires_at":"2036-01-01T00:00:00"}`, 422, []string{"/expires_at"}},
@@ -123,6 +127,11 @@ func TestSendCommandRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.command("/api/v1/equipment/pune~pune/commands", `{"command":"stop"}`, nil).wantProblem(422, "/id")
+}
+
+// nested is an object of so many levels.
+func nested(levels int) string {
+	return strings.Repeat(`{"a":`, levels-1) + "{}" + strings.Repeat("}", levels-1)
 }
 
 // TestExpiryIsRFC3339: the answer says how a time is written.

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -65,11 +66,25 @@ func decodeJSON(body []byte, v any, options ...json.Options) error {
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
+		if mes.JSONDepth(body[:min(int(syntactic.ByteOffset)+1, len(body))]) > deepest {
+			return mes.Invalid([]mes.FieldError{{Pointer: outermost(syntactic.JSONPointer), Detail: fmt.Sprintf("is nested deeper than %d levels", deepest)}})
+		}
 		fault := mes.Errorf(mes.CodeMalformed, "the body is not valid JSON at byte %d: %s", syntactic.ByteOffset, syntaxDetail(syntactic.Err))
 		fault.Fields = []mes.FieldError{{Pointer: string(syntactic.JSONPointer), Detail: syntaxDetail(syntactic.Err)}}
 		return fault
 	}
 	return mes.Errorf(mes.CodeMalformed, "the body is not valid JSON")
+}
+
+// deepest is how deep JSON may be nested to be read at all, by the library.
+const deepest = 10_000
+
+// outermost is the pointer of the member of the body that a pointer leads into.
+func outermost(p jsontext.Pointer) string {
+	for token := range p.Tokens() {
+		return mes.Pointer(token)
+	}
+	return ""
 }
 
 func isSyntactic(err error) bool {

@@ -263,8 +263,9 @@ func TestReplayRequestIsStrict(t *testing.T) {
 		"{\"machine_id\":\"\xff\"}":            {400, nil},
 		` `:                                    {400, nil},
 		`[]`:                                   {422, []string{""}},
-		strings.Repeat(`{"payload":`, 20000):   {400, nil},
-		strings.Repeat(" ", 1<<20) + "{}":      {413, nil},
+		strings.Repeat(`{"payload":`, 20000):   {422, []string{"/payload"}},
+		`{"machine_id"::` + strings.Repeat(`[`, 20000): {400, []string{"/machine_id"}},
+		strings.Repeat(" ", 1<<20) + "{}":              {413, nil},
 	} {
 		f.do(call{method: "POST", path: path, body: body, invalid: true}).wantProblem(want.status, want.pointers...)
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -134,6 +135,8 @@ func ParseReply(body []byte) (mes.CommandReply, *mes.Error) {
 	switch {
 	case len(members.Data) > maxReplyData:
 		faults = append(faults, mes.FieldError{Pointer: "/data", Detail: "has more than 256 KiB"})
+	case mes.JSONDepth(members.Data) > mes.MaxCommandDepth:
+		faults = append(faults, mes.FieldError{Pointer: "/data", Detail: fmt.Sprintf("is nested deeper than %d levels", mes.MaxCommandDepth)})
 	case len(members.Data) > 0 && members.Data.Kind() != 'n':
 		reply.Data = members.Data
 	}

@@ -34,6 +34,8 @@ func TestParseReply(t *testing.T) {
 		`{"command_id":"` + id + `","status":"failed","message":"` + strings.Repeat("x", 5000) + `"}`:                          "/message",
 		`{"command_id":"` + id + `","status":"failed","data":"` + strings.Repeat("x", 256<<10) + `"}`:                          "/data",
 		`{"command_id":"` + id + `","status":"failed","data":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`: "reply is a JSON object",
+		`{"command_id":"` + id + `","status":"failed","data":` + strings.Repeat("[", 33) + strings.Repeat("]", 33) + `}`:       "/data: is nested deeper than 32 levels",
+		`{"command_id":"` + id + `","status":"failed","data":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`:       "",
 	} {
 		_, fault := command.ParseReply([]byte(body))
 		if want == "" {

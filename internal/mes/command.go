@@ -32,10 +32,14 @@ func CommandStates() []CommandState {
 	}
 }
 
-// Bounds of a command, in bytes.
+// Bounds of a command, in bytes and levels.
 const (
 	MaxCommandName       = 64
 	MaxCommandParameters = 256 << 10
+	// MaxCommandDepth is how deep objects and arrays may be nested in the parameters, which
+	// are the first level, and in the data of a reply: as deep as data.max_depth lets
+	// records be unless it is set.
+	MaxCommandDepth = 32
 )
 
 // Command is an instruction for one machine: a job order dispatch, a parameter set, a
@@ -75,6 +79,9 @@ func (c *Command) Validate() *Error {
 	}
 	if n := len(c.Parameters); n > MaxCommandParameters {
 		add("/parameters", "must have at most %d bytes, not %d", MaxCommandParameters, n)
+	}
+	if n := JSONDepth(c.Parameters); n > MaxCommandDepth {
+		add("/parameters", "must not be nested deeper than %d levels; it has %d", MaxCommandDepth, n)
 	}
 	if !c.ExpiresAt.IsZero() && !c.ExpiresAt.After(c.CreatedAt) {
 		add("/expires_at", "must be ahead; it is now %s", c.CreatedAt.UTC().Format(time.RFC3339))
