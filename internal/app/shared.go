@@ -142,9 +142,33 @@ const (
 	forgottenAtOnce   = 2000
 )
 
+// betweenLooksAtConnections is how often old deliveries of connections are looked for, all of
+// which are read for it.
+const betweenLooksAtConnections = 10 * time.Minute
+
+// forgetConnectionDeliveries removes old deliveries of connections.
+func (s *Shared) forgetConnectionDeliveries(ctx context.Context) {
+	for prefix, keep := range connectionDeliveriesKept() {
+		for {
+			n, err := s.ForgetConnectionDeliveries(ctx, prefix, keep, forgottenAtOnce)
+			if err != nil && ctx.Err() == nil {
+				s.log.Warn("old deliveries of connections can't be removed now", slog.Any("error", err))
+			}
+			if err != nil || n < forgottenAtOnce {
+				break
+			}
+		}
+	}
+}
+
 // forget removes what no longer counts of the delivery ledger, until ctx ends.
 func (s *Shared) forget(ctx context.Context, _ lease.Lease) error {
+	var looked time.Time // at those of connections
 	for {
+		if time.Since(looked) >= betweenLooksAtConnections {
+			s.forgetConnectionDeliveries(ctx)
+			looked = time.Now()
+		}
 		n, err := s.ForgetDeliveries(ctx, s.ledger, time.Now(), forgottenAtOnce)
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("old entries of the delivery ledger can't be removed now", slog.Any("error", err))

@@ -11,6 +11,7 @@ import (
 
 	"plantgate/internal/apply"
 	"plantgate/internal/journal"
+	"plantgate/internal/mes"
 	"plantgate/internal/store"
 	"plantgate/internal/wal"
 )
@@ -91,16 +92,28 @@ type Storage struct {
 // brought up to date.
 func steps(o StorageOptions) []apply.Step[*store.Tx] {
 	ledger := store.LedgerKeep{Messages: o.DedupeWindow, Keys: keyWindow}
+	connections := store.ConnectionDeliveryKeep{Prefixes: connectionDeliveriesKept(), Every: betweenForgettingConnections}
 	return []apply.Step[*store.Tx]{
 		{Name: "equipment", Apply: store.RegisterEquipment},
 		{Name: "records", Apply: store.PutRecords},
 		{Name: "deliveries", Apply: store.PutDeliveries},
 		{Name: "connection deliveries", Apply: store.PutConnectionDeliveries},
 		{Name: "old deliveries", Apply: ledger.Forget},
+		{Name: "old connection deliveries", Apply: connections.Forget},
 		{Name: "quarantine", Apply: store.PutQuarantine},
 		{Name: "newest values", Apply: store.PutLatest},
 		{Name: "minutes to roll up", Apply: store.MarkRollups},
 	}
+}
+
+// betweenForgettingConnections is how many deliveries of connections are added until old
+// ones are looked for.
+const betweenForgettingConnections = 5000
+
+// connectionDeliveriesKept are how many deliveries of a connection stay whose names begin
+// alike.
+func connectionDeliveriesKept() map[string]int {
+	return map[string]int{mes.DeliveryRetained: mes.MaxRetainedDeliveries, mes.DeliveryBirth: mes.MaxBirthDeliveries}
 }
 
 // OpenStorage opens the database that dsn names, brings its schema up to date, and

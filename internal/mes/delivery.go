@@ -23,6 +23,17 @@ type Delivery struct {
 // MaxDeliveryName is the longest name of a delivery, in bytes.
 const MaxDeliveryName = 80
 
+// The beginnings of the names of deliveries that there is no end of: of topics that have a
+// retained message, and of births of Sparkplug B, each with a hash behind it. Of each
+// connection so many are kept, those with the highest numbers.
+const (
+	DeliveryRetained = "retained "
+	DeliveryBirth    = "birth "
+
+	MaxRetainedDeliveries = 100_000
+	MaxBirthDeliveries    = 120_000
+)
+
 // NewestDeliveries are of each name the one with the highest number, in the order of
 // numbers.
 func NewestDeliveries(list []Delivery) []Delivery {

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ const certainPart = 8
 
 // retainedPrefix begins the name of a delivery that a topic has as its retained message; those
 // of deliveries are places from 0 up.
-const retainedPrefix = "retained "
+const retainedPrefix = mes.DeliveryRetained
 
 // content is of a topic and a payload, or of a topic.
 type content = [16]byte
@@ -42,8 +43,10 @@ type ledger struct {
 	connection string
 	next       int64
 	recent     []delivered
-	// retained is the content of the last message of each topic that has a retained one.
-	retained map[content]content
+	// retained is the last message of each topic that has a retained one: of the topics of
+	// which something came last, as the store has them.
+	retained    map[content]retained
+	maxRetained int
 	// shown are the contents of the last retained messages that came, whatever came since.
 	shown []content
 	// owed are deliveries that go with the next message.
@@ -59,6 +62,12 @@ const maxShown = 1024
 
 // maxLiveTopics bounds the topics whose last message is remembered in memory.
 const maxLiveTopics = 1 << 14
+
+// retained is the last message of a topic.
+type retained struct {
+	number  int64
+	content content
+}
 
 // delivered is a message that was stored.
 type delivered struct {
@@ -81,7 +90,7 @@ func ledgerName(cfg config.MQTTConnection) string {
 
 // openLedger reads what earlier processes noted.
 func openLedger(ctx context.Context, kept Deliveries, connection string) (*ledger, error) {
-	l := &ledger{connection: connection, retained: map[content]content{}, live: map[content]content{}}
+	l := &ledger{connection: connection, retained: map[content]retained{}, maxRetained: mes.MaxRetainedDeliveries, live: map[content]content{}}
 	if kept == nil {
 		return l, nil
 	}
@@ -97,7 +106,7 @@ func openLedger(ctx context.Context, kept Deliveries, connection string) (*ledge
 		if name, ok := strings.CutPrefix(d.Name, retainedPrefix); ok {
 			var topic content
 			if _, err := hex.Decode(topic[:], []byte(name)); err == nil {
-				l.retained[topic] = d.Content
+				l.retain(topic, retained{d.Number, d.Content})
 			}
 			continue
 		}
@@ -117,7 +126,7 @@ func (l *ledger) repeatsRetained(d *delivery) bool {
 		l.shown = slices.Delete(l.shown, 0, maxShown)
 	}
 	if before, known := l.retained[topic]; known {
-		return before == c
+		return before.content == c
 	}
 	before, known := l.live[topic]
 	if !known {
@@ -127,10 +136,26 @@ func (l *ledger) repeatsRetained(d *delivery) bool {
 	if !known || before != c {
 		return false
 	}
-	l.retained[topic] = c
+	l.retain(topic, retained{l.next, c})
 	l.owed = append(l.owed, l.retainedDelivery(topic, c))
 	l.next++
 	return true
+}
+
+// retain remembers the last message of a topic. When there are an eighth more topics than
+// are kept, those are forgotten of which nothing has come for longest.
+func (l *ledger) retain(topic content, last retained) {
+	l.retained[topic] = last
+	if len(l.retained) <= l.maxRetained+l.maxRetained/8 {
+		return
+	}
+	numbers := make([]int64, 0, len(l.retained))
+	for _, r := range l.retained {
+		numbers = append(numbers, r.number)
+	}
+	slices.Sort(numbers)
+	oldest := numbers[len(numbers)-l.maxRetained]
+	maps.DeleteFunc(l.retained, func(_ content, r retained) bool { return r.number < oldest })
 }
 
 func (l *ledger) retainedDelivery(topic, c content) mes.Delivery {
@@ -150,7 +175,7 @@ func (l *ledger) note(d *delivery) []mes.Delivery {
 	case known && d.Retained && d.dup:
 		// An old one that comes late; the present one comes with the subscription.
 	case known || d.Retained:
-		l.retained[topic] = c
+		l.retain(topic, retained{l.next, c})
 		list = append(list, l.retainedDelivery(topic, c))
 	default:
 		if len(l.live) >= maxLiveTopics {

@@ -22,8 +22,7 @@ var (
 // begin with a prefix of ASCII.
 func (s *Store) ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error) {
 	var rows []noteRow
-	after := prefix[:len(prefix)-1] + string(prefix[len(prefix)-1]+1)
-	if err := s.selectRows(ctx, &rows, notesOfConnection, connection, prefix, after); err != nil {
+	if err := s.selectRows(ctx, &rows, notesOfConnection, connection, prefix, after(prefix)); err != nil {
 		return nil, s.db.readFault(err, "read notes of a connection")
 	}
 	notes := make(map[string][]byte, len(rows))
@@ -43,4 +42,9 @@ func (s *Store) PutConnectionNote(ctx context.Context, connection, name string, 
 		}
 		return s.db.writeFault(err, "keep a note of a connection")
 	})
+}
+
+// after is the text that follows all that begin with a prefix of ASCII.
+func after(prefix string) string {
+	return prefix[:len(prefix)-1] + string(prefix[len(prefix)-1]+1)
 }

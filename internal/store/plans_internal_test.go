@@ -20,6 +20,7 @@ var scans = map[string]string{
 	"oldestArrival":                     "it is an end of the table's own order, which SQLite does not say",
 	"columnsBefore":                     "it is the columns of one table",
 	"newestVersion":                     "there are as many versions as migrations",
+	"forgetOfConnections":               "to find the newest of each connection it has to; it runs once in thousands that are added",
 	"MES_Data of a machine of any site": "equipment, which is small, has no order by id alone",
 	"MES_Data since":                    "times are texts in the view of SQLite: reports on all machines go by Id, or read record",
 }

@@ -47,6 +47,7 @@ var statements = map[string]statement{
 	"expireAPIKey":         expireAPIKey,
 	"finishAudit":          finishAudit,
 	"forgetDelivery":       forgetDelivery,
+	"forgetOfConnections":  forgetOfConnections,
 	"noteEpoch":            noteEpoch,
 	"epochBegan":           epochBegan,
 	"forgetEpochs":         forgetEpochs,

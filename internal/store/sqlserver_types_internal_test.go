@@ -229,6 +229,7 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.ForgetDeliveries(ctx, LedgerKeep{Messages: time.Hour, Keys: time.Hour}, at, 10)
 	_, _ = s.OldestArrival(ctx)
 	_, _ = s.ConnectionDeliveries(ctx, "plant")
+	_, _ = s.ForgetConnectionDeliveries(ctx, "retained ", 10, 2)
 	_, _ = s.SparkplugBirths(ctx, "plant")
 	_, _ = s.ConnectionNotes(ctx, "plant", "cursors-")
 	_ = s.PutConnectionNote(ctx, "plant", "cursors", []byte("x"))

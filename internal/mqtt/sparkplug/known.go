@@ -31,16 +31,13 @@ func (m *maker) born() *Mark {
 	return &Mark{Address: m.message.Topic.Address(), Content: mes.ContentOf(m.message.Payload)}
 }
 
-// markPrefix begins the names of deliveries that were births or deaths.
-const markPrefix = "birth "
-
 // IsMark tells by its name whether a delivery is the mark of a birth or a death.
-func IsMark(name string) bool { return strings.HasPrefix(name, markPrefix) }
+func IsMark(name string) bool { return strings.HasPrefix(name, mes.DeliveryBirth) }
 
 // markName is the name of the marks of an address.
 func markName(address string) string {
 	sum := mes.ContentOf([]byte(address))
-	return markPrefix + hex.EncodeToString(sum[:])
+	return mes.DeliveryBirth + hex.EncodeToString(sum[:])
 }
 
 // Delivery is what is kept of a mark. Numbers must grow, from one process to the next as well.

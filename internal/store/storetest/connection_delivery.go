@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -68,4 +69,32 @@ func testConnectionDeliveries(t *testing.T, s Store) {
 	}
 	deliver(t, s, first, nil, many...)
 	expectDeliveries(t, s, "many", kept...)
+}
+
+// testConnectionsForget keeps of each connection the newest of those whose names
+// begin alike.
+func testConnectionsForget(t *testing.T, s Store) {
+	d := func(connection, name string, number int64) mes.Delivery {
+		return mes.Delivery{Connection: connection, Name: name, Number: number, Content: mes.ContentOf([]byte(name))}
+	}
+	deliver(t, s, NewRecord("s", "m", day), nil,
+		d("plant", "retained c", 1), d("plant", "retained a", 2), d("plant", "0", 3), d("plant", "retained b", 4), d("plant", "retained d", 5),
+		d("Plant", "retained c", 1), d("Plant", "retaine", 1), d("other", "retained x", 7), d("other", "retained y", 8), d("other", "retained z", 9))
+	deliver(t, s, NewRecord("s", "m", day), nil, d("plant", "retained c", 6)) // which is new again
+	if applied, ok := s.(interface{ Settle(context.Context) error }); ok {    // of a store with a log
+		if err := applied.Settle(t.Context()); err != nil {
+			t.Fatal(mes.WithCauses(err))
+		}
+	}
+	for _, want := range []int64{2, 1, 0} {
+		if n, err := s.ForgetConnectionDeliveries(t.Context(), "retained ", 2, 2); err != nil || n != want {
+			t.Fatalf("%d were forgotten, not %d; %v", n, want, err)
+		}
+	}
+	expectDeliveries(t, s, "plant", d("plant", "0", 3), d("plant", "retained d", 5), d("plant", "retained c", 6))
+	expectDeliveries(t, s, "Plant", d("Plant", "retaine", 1), d("Plant", "retained c", 1))
+	expectDeliveries(t, s, "other", d("other", "retained y", 8), d("other", "retained z", 9))
+	if n, err := s.ForgetConnectionDeliveries(t.Context(), "birth ", 0, 2); err != nil || n != 0 {
+		t.Errorf("%d births were forgotten; %v", n, err)
+	}
 }

@@ -33,6 +33,7 @@ type Store interface {
 	APIKey(ctx context.Context, id mes.ID) (mes.APIKey, error)
 	APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error)
 	ConnectionDeliveries(ctx context.Context, connection string) ([]mes.Delivery, error)
+	ForgetConnectionDeliveries(ctx context.Context, prefix string, keep, limit int) (removed int64, err error)
 	SparkplugBirths(ctx context.Context, connection string) ([]mes.SparkplugBirth, error)
 	ChangeSparkplugBirths(ctx context.Context, connection string, change mes.SparkplugChange) error
 	ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error)
@@ -57,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"MessageIDs":             testMessageIDs,
 		"IdempotencyKeys":        testIdempotencyKeys,
 		"ConnectionDeliveries":   testConnectionDeliveries,
+		"ConnectionsForget":      testConnectionsForget,
 		"LedgerForgets":          testLedgerForgets,
 		"LongTexts":              testLongTexts,
 		"ParallelOverlap":        testParallelOverlap,
