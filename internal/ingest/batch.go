@@ -25,6 +25,7 @@ type Batch struct {
 	rest  []byte
 	lines bool
 	size  int
+	told  batchFaults
 }
 
 // Open begins to read an array or lines of messages. It fails where the body as a
@@ -73,6 +74,7 @@ func (b *Batch) Next(records []mes.Record) int {
 			return i
 		}
 		b.decoder.decodeOne(r, &b.src, raw, &records[i])
+		b.told.bound(&records[i])
 	}
 	return len(records)
 }
@@ -150,7 +152,7 @@ func (b *Batch) checkSignals() *mes.Error {
 	ahead, signals := *b, 0
 	for rec := make([]mes.Record, 1); ahead.Next(rec) > 0; {
 		if signals += len(rec[0].Signals); signals > maxBatchSignals {
-			return mes.Errorf(mes.CodeTooLarge, "the records of a batch have at most %d signals together", maxBatchSignals)
+			return tooManySignals()
 		}
 	}
 	return nil
@@ -169,13 +171,17 @@ func (d *JSONDecoder) countLines(body []byte) (int, *mes.Error) {
 		case n == d.limits.MaxBatch:
 			return 0, d.tooMany()
 		case len(line) > d.limits.MaxRecord && len(line) == len(bytes.TrimLeft(body, " \t\r\n")):
-			return 0, d.tooLarge(line) // nothing but this line
+			return 0, d.tooLarge(len(line)) // nothing but this line
 		}
 	}
 }
 
 func (d *JSONDecoder) tooMany() *mes.Error {
 	return mes.Errorf(mes.CodeTooLarge, "a batch has at most %d records", d.limits.MaxBatch)
+}
+
+func tooManySignals() *mes.Error {
+	return mes.Errorf(mes.CodeTooLarge, "the records of a batch have at most %d signals together", maxBatchSignals)
 }
 
 // countElements counts the messages of an array. Each is read by itself later, so

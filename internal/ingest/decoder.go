@@ -124,8 +124,8 @@ func (d *JSONDecoder) decodeOne(r *reader, src *Source, raw []byte, rec *mes.Rec
 	b.finish()
 }
 
-func (d *JSONDecoder) tooLarge(raw []byte) *mes.Error {
-	return mes.Errorf(mes.CodeTooLarge, "a record has at most %d bytes, not %d", d.limits.MaxRecord, len(raw))
+func (d *JSONDecoder) tooLarge(size int) *mes.Error {
+	return mes.Errorf(mes.CodeTooLarge, "a record has at most %d bytes, not %d", d.limits.MaxRecord, size)
 }
 
 // parse reads the object that a message is.
@@ -140,7 +140,7 @@ func (d *JSONDecoder) parse(r *reader, raw []byte) (node, *mes.Error) {
 // read reads a JSON value.
 func (d *JSONDecoder) read(r *reader, raw []byte) (node, *mes.Error) {
 	if len(raw) > d.limits.MaxRecord {
-		return node{}, d.tooLarge(raw)
+		return node{}, d.tooLarge(len(raw))
 	}
 	n, ok := r.read(string(raw), d.limits.MaxDepth)
 	if !ok {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"plantgate/internal/ingest/mapping"
@@ -63,8 +62,7 @@ type mapped struct {
 	headers []header
 	signals map[header][]mes.Signal
 	count   int
-	faults  []mes.FieldError
-	untold  int // faults beyond those
+	faults  faults
 }
 
 func (d *JSONDecoder) newMapped(src *Source, raw []byte) *mapped {
@@ -79,28 +77,8 @@ func (d *JSONDecoder) newMapped(src *Source, raw []byte) *mapped {
 	return m
 }
 
-// Of the faults of one message so many are told, in so many bytes each: a message that has
-// thousands must not become a thousand times itself.
-const (
-	maxFaults    = 50
-	maxFaultText = 512
-)
-
 func (m *mapped) fault(pointer, format string, args ...any) {
-	if len(m.faults) == maxFaults {
-		m.untold++
-		return
-	}
-	m.faults = append(m.faults, mes.FieldError{
-		Pointer: shortened(pointer), Detail: shortened(m.where + fmt.Sprintf(format, args...)),
-	})
-}
-
-func shortened(text string) string {
-	if len(text) <= maxFaultText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxFaultText], "") + "…"
+	m.faults.add(pointer, m.where+fmt.Sprintf(format, args...))
 }
 
 // touch makes a record of the header, if there is none yet.
@@ -130,7 +108,7 @@ func (m *mapped) records() []mes.Record {
 		return m.refuse(mes.Errorf(mes.CodeTooLarge, "a message has at most %d records", m.limits.MaxBatch))
 	case m.count > maxBatchSignals:
 		return m.refuse(mes.Errorf(mes.CodeTooLarge, "the records of a message have at most %d signals together", maxBatchSignals))
-	case len(m.headers) == 0 && len(m.faults) == 0:
+	case len(m.headers) == 0 && len(m.faults.told) == 0:
 		m.touch(m.first) // which is faulty: it has nothing
 	}
 	records := make([]mes.Record, 0, len(m.headers))
@@ -146,10 +124,7 @@ func (m *mapped) records() []mes.Record {
 		}
 		m.check(r)
 	}
-	if m.untold > 0 {
-		m.faults = append(m.faults, mes.FieldError{Detail: fmt.Sprintf("%d further faults are not told", m.untold)})
-	}
-	if fault := mes.Invalid(m.faults); fault != nil {
+	if fault := m.faults.err(); fault != nil {
 		return m.refuse(fault)
 	}
 	if len(records) == 1 {
@@ -188,21 +163,8 @@ func (m *mapped) check(r *mes.Record) {
 			m.fault(mes.Pointer(r.Signals[i].Name), "the signal %q has several values at one time", r.Signals[i].Name)
 		}
 	}
-	invalid := r.Validate()
-	if invalid == nil {
-		return
-	}
-	known := make(map[string]bool, len(m.faults))
-	for _, f := range m.faults {
-		known[f.Pointer] = true
-	}
-	for _, f := range invalid.Fields {
-		// What could not be read leaves gaps that are no faults of their own.
-		if known[m.place(f.Pointer)] || f.Pointer == "" && len(m.faults) > 0 {
-			continue
-		}
-		m.fault(m.place(f.Pointer), "%s", f.Detail)
-		known[m.place(f.Pointer)] = true
+	if invalid := r.Validate(); invalid != nil {
+		m.faults.addNew(invalid.Fields, m.place, m.where)
 	}
 }
 

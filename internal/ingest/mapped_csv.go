@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -48,6 +49,9 @@ type table struct {
 	columns []string
 	// header is the line that names the columns, with its end.
 	header []byte
+	// kept is how many bytes it takes before lines that are kept, first why the first was.
+	kept  int
+	first string
 	// members and signals are the columns in the order in which they are read.
 	members []memberColumn
 	signals []signalColumn
@@ -99,6 +103,7 @@ func (t *table) readHeader() *mes.Error {
 // lines makes records of all lines.
 func (t *table) lines() ([]mes.Record, *mes.Error) {
 	var records []mes.Record
+	var told batchFaults
 	signals := 0
 	for from := t.reader.InputOffset(); ; from = t.reader.InputOffset() {
 		fields, err := t.reader.Read()
@@ -112,12 +117,15 @@ func (t *table) lines() ([]mes.Record, *mes.Error) {
 		if len(bytes.TrimSpace(raw)) == 0 {
 			continue
 		}
-		made := t.line(t.number(err), raw, fields, err)
+		made := t.line(t.number(err), bytes.TrimLeft(raw, "\r\n"), fields, err)
 		for i := range made {
 			signals += len(made[i].Signals)
+			if fault := t.keep(&made[i], &told); fault != nil {
+				return nil, fault
+			}
 		}
 		if signals > maxBatchSignals {
-			return nil, mes.Errorf(mes.CodeTooLarge, "the records of a batch have at most %d signals together", maxBatchSignals)
+			return nil, tooManySignals()
 		}
 		records = append(records, made...)
 	}
@@ -140,13 +148,37 @@ func (t *table) number(err error) int {
 	return line
 }
 
+// maxKeptHeaders bounds the lines that name the columns before lines that are kept, in bytes
+// together.
+const maxKeptHeaders = 4 << 20
+
+// keep gives a line that is kept the one that names the columns, as long as all of them are
+// not many times the message.
+func (t *table) keep(r *mes.Record, told *batchFaults) *mes.Error {
+	if r.Fault == nil {
+		return nil
+	}
+	told.bound(r)
+	if len(t.header) == 0 {
+		return nil
+	}
+	if t.kept += len(t.header); t.kept > maxKeptHeaders {
+		return mes.Errorf(mes.CodeTooLarge, "so many lines can't be read that with the line that names the columns before each they have more than %d bytes; "+
+			"the message is kept as a whole. The first: %s", maxKeptHeaders, t.first)
+	}
+	if t.first == "" {
+		t.first = shortened(r.Fault.Error())
+	}
+	r.Payload = slices.Concat(t.header, r.Payload)
+	return nil
+}
+
 // line makes a record of one line.
 func (t *table) line(number int, raw []byte, fields []string, err error) []mes.Record {
-	raw = append(append(make([]byte, 0, len(t.header)+len(raw)), t.header...), bytes.TrimLeft(raw, "\r\n")...)
 	var fault *mes.Error
 	switch {
-	case len(raw) > t.decoder.limits.MaxRecord:
-		fault = t.decoder.tooLarge(raw)
+	case len(t.header)+len(raw) > t.decoder.limits.MaxRecord:
+		fault = t.decoder.tooLarge(len(t.header) + len(raw))
 	case err != nil:
 		fault = mes.Errorf(mes.CodeMalformed, "the line can't be read: %s", reasonOf(err))
 	case len(fields) != len(t.columns):

@@ -15,9 +15,19 @@ func (d *JSONDecoder) decodeMappedBatch(src Source, body []byte) []mes.Record {
 		src = sourceOfBatch(src)
 		return []mes.Record{faulty(&src, bytes.TrimPrefix(body, utf8BOM), fault)}
 	}
-	records := make([]mes.Record, 0, batch.Len())
+	records, signals := make([]mes.Record, 0, batch.Len()), 0
 	for raw := batch.message(); raw != nil; raw = batch.message() {
-		records = append(records, d.decodeMappedJSON(&batch.src, raw)...)
+		made := d.decodeMappedJSON(&batch.src, raw)
+		for i := range made {
+			signals += len(made[i].Signals)
+			batch.told.bound(&made[i])
+		}
+		if records = append(records, made...); len(records) > d.limits.MaxBatch {
+			return []mes.Record{faulty(&batch.src, body, d.tooMany())}
+		}
+		if signals > maxBatchSignals {
+			return []mes.Record{faulty(&batch.src, body, tooManySignals())}
+		}
 	}
 	return records
 }

@@ -65,6 +65,11 @@ func TestDecodeMapped(t *testing.T) {
 
 func decodeMapped(t *testing.T, sections map[string]string) []mes.Record {
 	t.Helper()
+	return decodeMappedBy(t, decoder(t), sections)
+}
+
+func decodeMappedBy(t *testing.T, d ingest.Decoder, sections map[string]string) []mes.Record {
+	t.Helper()
 	src := ingest.Source{ReceivedAt: received}
 	if s := sections["source"]; s != "" {
 		if err := json.Unmarshal([]byte(s), &src); err != nil {
@@ -81,5 +86,5 @@ func decodeMapped(t *testing.T, sections map[string]string) []mes.Record {
 		src.Mapping = compile(t, spec, captures)
 		src.Origin.Format = src.Mapping.Format
 	}
-	return decoder(t).Decode(src, []byte(strings.TrimSuffix(sections["body"], "\n")))
+	return d.Decode(src, []byte(strings.TrimSuffix(sections["body"], "\n")))
 }

@@ -13,7 +13,7 @@ import (
 // decodeValue reads a message that is one number or text.
 func (d *JSONDecoder) decodeValue(src *Source, raw []byte) []mes.Record {
 	if len(raw) > d.limits.MaxRecord {
-		return []mes.Record{faulty(src, raw, d.tooLarge(raw))}
+		return []mes.Record{faulty(src, raw, d.tooLarge(len(raw)))}
 	}
 	text, fault := plainText(raw)
 	if fault != nil {
@@ -33,7 +33,7 @@ func (d *JSONDecoder) decodeValue(src *Source, raw []byte) []mes.Record {
 		}
 	}
 	value := &m.mapping.Value
-	if !value.Name.IsEmpty() && len(m.faults) == 0 {
+	if !value.Name.IsEmpty() && len(m.faults.told) == 0 {
 		if v, ok := m.value(value, "", n); ok {
 			m.add(h, 0, mes.Signal{Name: value.Name.Expand(m.mapping.Captures, ""), Value: v})
 		}

@@ -16,7 +16,7 @@ type builder struct {
 	src    Source
 	raw    []byte
 	rec    *mes.Record
-	faults []mes.FieldError
+	faults faults
 	// expected is about how many signals there are.
 	expected int
 	// machinePointer is where the shape keeps the machine's id.
@@ -25,7 +25,7 @@ type builder struct {
 
 // start sets what the door knew.
 func (b *builder) start() {
-	b.machinePointer = "/machine_id"
+	b.machinePointer, b.faults.whole = "/machine_id", true
 	*b.rec = mes.Record{
 		SiteID: b.src.SiteID, MachineID: b.src.MachineID, DataType: b.src.DataType,
 		TimeOrigin: mes.TimeReceipt, ReceivedAt: b.src.ReceivedAt,
@@ -56,7 +56,7 @@ func (p *place) pointer() string {
 }
 
 func (b *builder) fault(pointer, format string, args ...any) {
-	b.faults = append(b.faults, mes.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	b.faults.add(pointer, fmt.Sprintf(format, args...))
 }
 
 // finish makes the record whole: its signals sorted and checked, or its fault.
@@ -71,9 +71,9 @@ func (b *builder) finish() {
 		}
 	}
 	if invalid := b.rec.Validate(); invalid != nil {
-		b.addUnreported(invalid.Fields)
+		b.faults.addNew(invalid.Fields, b.pointerOf, "")
 	}
-	if fault := mes.Invalid(b.faults); fault != nil {
+	if fault := b.faults.err(); fault != nil {
 		src := b.named()
 		*b.rec = faulty(&src, b.raw, fault)
 	}
@@ -92,23 +92,12 @@ func (b *builder) named() Source {
 	return src
 }
 
-// addUnreported adds faults of members that were not already found faulty.
-func (b *builder) addUnreported(fields []mes.FieldError) {
-	known := make(map[string]bool, len(b.faults)+len(fields))
-	for _, f := range b.faults {
-		known[f.Pointer] = true
+// pointerOf is where the shape keeps a member of a record.
+func (b *builder) pointerOf(pointer string) string {
+	if pointer == "/machine_id" {
+		return b.machinePointer
 	}
-	for _, f := range fields {
-		if f.Pointer == "/machine_id" {
-			f.Pointer = b.machinePointer
-		}
-		// A fault of the whole message may come from those of its members.
-		if known[f.Pointer] || f.Pointer == "" && len(b.faults) > 0 {
-			continue
-		}
-		known[f.Pointer] = true
-		b.faults = append(b.faults, f)
-	}
+	return pointer
 }
 
 // flat reads contract 1: reserved members, and every other one is a signal.
