@@ -155,6 +155,11 @@ func (c *examiner) end() { c.client.Disconnect(100) }
 
 // connect makes a connection with a clean session.
 func (e *examination) connect(ctx context.Context) (*examiner, error) {
+	return e.connectBy(ctx, func(*paho.ClientOptions) {})
+}
+
+// connectBy is connect with other options.
+func (e *examination) connectBy(ctx context.Context, change func(*paho.ClientOptions)) (*examiner, error) {
 	c := &examiner{lost: make(chan error, 1), came: make(chan paho.Message, 64)}
 	var seen heardConn
 	tlsConfig := e.creds.tls
@@ -183,6 +188,7 @@ func (e *examination) connect(ctx context.Context) (*examiner, error) {
 			seen.Conn = conn
 			return &checkedConn{Conn: &seen}, nil
 		})
+	change(opts)
 	c.client = paho.NewClient(opts)
 	token := c.client.Connect().(*paho.ConnectToken)
 	<-token.Done() // dial and connect timeout bound it

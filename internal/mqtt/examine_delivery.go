@@ -18,6 +18,7 @@ func (e *examination) delivery(ctx context.Context) {
 	e.qos2(ctx)
 	e.retained(ctx)
 	e.large(ctx)
+	e.waiting(ctx)
 }
 
 // trip subscribes to a filter and publishes to a topic, both below the scratch topic, and

@@ -23,7 +23,7 @@ func TestDoctorOfRealBrokers(t *testing.T) {
 		found := examined(t, configured(brokertest.Mosquitto(t)))
 		for _, check := range []string{
 			"tcp", "connect", "subscription plant/v1.2/{machine}", "subscription exact", "delivery",
-			"dots in topics", "shared subscriptions", "QoS 2", "retained messages", "largest message",
+			"dots in topics", "shared subscriptions", "QoS 2", "retained messages", "largest message", "messages that wait",
 		} {
 			wantFinding(t, found, check, doctor.OK, "")
 		}
@@ -38,6 +38,7 @@ func TestDoctorOfRealBrokers(t *testing.T) {
 		wantFinding(t, found, "QoS 2", doctor.Note, "grants QoS 1 in its place")
 		wantFinding(t, found, "retained messages", doctor.Note, "wildcards")
 		wantFinding(t, found, "largest message", doctor.OK, "256 KiB")
+		wantFinding(t, found, "messages that wait", doctor.OK, "")
 		wantFinding(t, found, "delivery", doctor.OK, "")
 	})
 }

@@ -56,7 +56,7 @@ func TestDoctorOfTheOwnBroker(t *testing.T) {
 	found := examined(t, cfg)
 	for _, check := range []string{
 		"tcp", "connect", "subscription plant/{machine}/#", "subscription $share/group/deal/{machine}", "delivery",
-		"dots in topics", "shared subscriptions", "QoS 2", "retained messages", "largest message",
+		"dots in topics", "shared subscriptions", "QoS 2", "retained messages", "largest message", "messages that wait",
 	} {
 		wantFinding(t, found, check, doctor.OK, "")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"plantgate/internal/config"
 	"plantgate/internal/doctor"
+	"plantgate/internal/mes"
 	"plantgate/internal/mqtt/brokertest"
 	"plantgate/internal/mqtt/mqtttest"
 )
@@ -43,7 +44,7 @@ func TestDeployedMosquitto(t *testing.T) {
 	cfg := d.connection()
 	cfg.Subscriptions = []config.Subscription{{Topic: "plant/{line}/{machine}/data"}}
 	found := examined(t, cfg)
-	for _, check := range []string{"connect", "tls", "delivery", "subscription plant/{line}/{machine}/data", "shared subscriptions", "retained messages", "QoS 2", "largest message"} {
+	for _, check := range []string{"connect", "tls", "delivery", "subscription plant/{line}/{machine}/data", "shared subscriptions", "retained messages", "QoS 2", "largest message", "messages that wait"} {
 		wantFinding(t, found, check, doctor.OK, "")
 	}
 	plain := cfg
@@ -65,6 +66,55 @@ func TestDeployedMosquitto(t *testing.T) {
 		if p == "of another machine" {
 			t.Error("a machine writes for another")
 		}
+	}
+}
+
+// TestMosquittoWhilePlantgateIsSlow: what a stock one has no room for while plantgate stores
+// more slowly than machines send, it drops without a word, and the doctor warns of it. As it
+// is shipped it keeps all of it. docs/mosquitto.md has the figures.
+func TestMosquittoWhilePlantgateIsSlow(t *testing.T) {
+	const n = 3000
+	for name, c := range map[string]struct {
+		limit, window int
+		came          int
+		level         doctor.Level
+	}{
+		"stock":                          {1000, 20, 1020, doctor.Warning},
+		"as much ahead as it is shipped": {1000, 1000, 2000, doctor.OK},
+		"as it is shipped":               {0, 1000, n, doctor.OK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.StartWith(t, brokertest.NameMosquitto, brokertest.Settings{Conf: func(at brokertest.Places) string {
+				return fmt.Sprintf("allow_anonymous false\npassword_file %s\nmax_queued_messages %d\nmax_inflight_messages %d\nlistener %d 127.0.0.1\nlistener %d 127.0.0.1\n",
+					at.Passwords, c.limit, c.window, at.Port, at.TLSPort)
+			}})
+			cfg := connectionTo(b)
+			primed(t, cfg)
+			wantFinding(t, examined(t, cfg), "messages that wait", c.level, "")
+			ing := mqtttest.NewIngester()
+			release := ing.Hold()
+			a := newAdapter(t, cfg, ing)
+			runUp(t, a)
+			machine := mqtttest.Connect(t, mqtttest.Options(b.URL(), "machine").SetUsername(b.Username).SetPassword(b.Password))
+			for i := range n {
+				mqtttest.Publish(t, machine, "numbers/M1", 1, fmt.Sprint(i))
+			}
+			release()
+			came := 0
+			for before := -1; came != before; {
+				before = came
+				time.Sleep(time.Second)
+				came = len(ing.Payloads())
+			}
+			t.Logf("of %d messages that were acknowledged to the machine %d came", n, came)
+			if came != c.came {
+				t.Errorf("%d came, not %d", came, c.came)
+			}
+			if s := a.Status(); c.limit != 0 && (s.State != mes.AdapterRunning || s.Reconnects != 0) {
+				t.Errorf("status %+v", s)
+			}
+		})
 	}
 }
 
