@@ -17,6 +17,10 @@ const (
 	maxBatchRecords  = 2000
 )
 
+// maxReadRecords is after how many records and signals that are not stored no further
+// message is read: small ones may hold very many.
+const maxReadRecords = 20_000
+
 // What is waited for behind a commit: the part of its time, and how long at most.
 const (
 	gatherPart = 5
@@ -36,7 +40,7 @@ func (a *Adapter) consume(ctx context.Context) {
 		if batch == nil {
 			return
 		}
-		a.decode(batch)
+		batch = a.decode(batch)
 		if s := batch[0].session; s != last {
 			last, a.expected = s, nil
 			if s.wasKept() {

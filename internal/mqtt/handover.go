@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,6 +203,14 @@ func (h *handover) takeNow(limit int) []delivery {
 		h.list = nil
 	}
 	return batch
+}
+
+// putBack gives back what was taken last, to be taken next.
+func (h *handover) putBack(batch []delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.list = slices.Concat(batch, h.list)
+	signal(h.filled)
 }
 
 // release makes room: the deliveries are stored, or given up at the end.

@@ -26,7 +26,7 @@ func (a *Adapter) resume(ctx context.Context, batch []delivery) []delivery {
 	deadline := time.Now().Add(resumeLongest)
 	for {
 		again, more := repeats(batch)
-		more = more && len(batch) < maxHeldMessages/2 && time.Now().Before(deadline)
+		more = more && len(batch) < maxHeldMessages/2 && weight(batch...) < maxReadRecords && time.Now().Before(deadline)
 		contents := make([]content, len(again))
 		for i, place := range again {
 			contents[i] = batch[place].content()
@@ -46,8 +46,7 @@ func (a *Adapter) resume(ctx context.Context, batch []delivery) []delivery {
 		if next == nil {
 			deadline = time.Time{} // nothing more comes
 		}
-		a.decode(next)
-		batch = append(batch, next...)
+		batch = append(batch, a.decode(next)...)
 	}
 }
 
@@ -83,20 +82,42 @@ func repeats(batch []delivery) (places []int, more bool) {
 	return places, true
 }
 
-// decode reads the messages of a batch.
-func (a *Adapter) decode(batch []delivery) {
+// decode reads the messages of a batch, at least one, until they have very many records. The
+// rest goes back to where it was taken from.
+func (a *Adapter) decode(batch []delivery) []delivery {
+	read := 0
 	for i := range batch {
-		d := &batch[i]
-		a.sparkplug.arrive(d.session)
-		if a.sparkplug.matches(d.Topic) {
-			d.records = a.sparkplug.read(d)
-			// What they are depends on what is known of the node, and may differ the next time.
-			d.identified = !d.comesAgain() && isIdentified(d.records)
-			continue
+		if read >= maxReadRecords {
+			a.queue.putBack(batch[i:])
+			return batch[:i]
 		}
-		d.records = a.bindings.Decode(a.decoder, d.Message)
-		d.identified = isIdentified(d.records)
+		a.decodeOne(&batch[i])
+		read += weight(batch[i])
 	}
+	return batch
+}
+
+// weight is how many records and signals messages have that were read.
+func weight(batch ...delivery) (n int) {
+	for i := range batch {
+		n += len(batch[i].records)
+		for j := range batch[i].records {
+			n += len(batch[i].records[j].Signals)
+		}
+	}
+	return n
+}
+
+func (a *Adapter) decodeOne(d *delivery) {
+	a.sparkplug.arrive(d.session)
+	if a.sparkplug.matches(d.Topic) {
+		d.records = a.sparkplug.read(d)
+		// What they are depends on what is known of the node, and may differ the next time.
+		d.identified = !d.comesAgain() && isIdentified(d.records)
+		return
+	}
+	d.records = a.bindings.Decode(a.decoder, d.Message)
+	d.identified = isIdentified(d.records)
 }
 
 // isIdentified tells whether a message that comes again is known by what it says.
