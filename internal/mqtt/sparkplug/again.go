@@ -22,12 +22,12 @@ func (b *birth) withoutAliases() *birth {
 // repeated is of a birth that the broker sends again. One that is known, or older than what
 // is known, speaks for its own values, and changes nothing. Where that can't be told, no birth counts
 // until the next.
-func (m *maker) repeated(n *node, known **birth, p *Payload, b *birth, problems []string) (Result, bool) {
+func (m *maker) repeated(n *node, known **birth, p *Payload, b *birth, wrong problems) (Result, bool) {
 	before := *known
 	if !m.message.Again || !before.mayFollow(p) && !n.birth.mayFollow(p) {
 		return Result{}, false
 	}
-	r := Result{Records: m.records(p, b, problems), Note: "a birth was sent again, and what is known is no older"}
+	r := Result{Records: m.records(p, b, wrong), Note: "a birth was sent again, and what is known is no older"}
 	if before != nil && before.content == b.content {
 		return r, true
 	}

@@ -28,18 +28,18 @@ type birth struct {
 
 // define reads the metrics of a birth that came as raw. It tells what is wrong with them,
 // too.
-func define(p *Payload, raw []byte) (birth, []string) {
+func define(p *Payload, raw []byte) (birth, problems) {
 	metrics := p.Metrics
 	b := birth{
 		byName: make(map[string]definition, len(metrics)), byAlias: make(map[uint64]definition, len(metrics)),
 		at: p.Timestamp, content: mes.ContentOf(raw),
 	}
-	var problems []string
+	var wrong problems
 	twice := map[uint64]bool{}
 	for i := range metrics {
 		m := &metrics[i]
-		if m.Name == "" {
-			continue // which resolve tells
+		if m.Name == "" || len(m.Name) > mes.MaxSignalNameLength || len(m.Unit) > mes.MaxUnitLength {
+			continue // which is told of each metric, and would be repeated by each of data
 		}
 		d := definition{m.Name, m.Type, m.Unit}
 		b.byName[m.Name] = d
@@ -47,7 +47,7 @@ func define(p *Payload, raw []byte) (birth, []string) {
 			continue
 		}
 		if other, taken := b.byAlias[*m.Alias]; taken && other.name != m.Name {
-			problems = append(problems, fmt.Sprintf("the alias %d is given to %q and to %q", *m.Alias, other.name, m.Name))
+			wrong.addf("the alias %d is given to %q and to %q", *m.Alias, other.name, m.Name)
 			twice[*m.Alias] = true
 		}
 		b.byAlias[*m.Alias] = d
@@ -55,7 +55,7 @@ func define(p *Payload, raw []byte) (birth, []string) {
 	for alias := range twice {
 		delete(b.byAlias, alias) // it means nothing
 	}
-	return b, problems
+	return b, wrong
 }
 
 // resolve returns what is known of a metric by itself and by the birth, which may be nil.
@@ -85,7 +85,7 @@ func (b *birth) resolve(m *Metric) (definition, error) {
 	}
 	switch {
 	case d.kind == Unknown && born.kind == Unknown:
-		return d, fmt.Errorf("neither the metric %q nor a birth says its type", d.name)
+		return d, fmt.Errorf("neither the metric %.300q nor a birth says its type", d.name)
 	case d.kind == Unknown:
 		d.kind = born.kind
 	case m.Name == "" && known && d.kind != born.kind:

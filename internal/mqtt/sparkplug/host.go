@@ -253,8 +253,8 @@ func (n *node) follow(m *maker, p *Payload) (rebirth string) {
 }
 
 func (h *Host) nodeBirth(n *node, maker *maker, p *Payload) Result {
-	b, problems := define(p, maker.message.Payload)
-	if r, old := maker.repeated(n, &n.birth, p, &b, problems); old {
+	b, wrong := define(p, maker.message.Payload)
+	if r, old := maker.repeated(n, &n.birth, p, &b, wrong); old {
 		return r
 	}
 	r := Result{Born: true, Mark: maker.born(), Keep: mes.SparkplugChange{Put: maker.birth()}}
@@ -269,14 +269,14 @@ func (h *Host) nodeBirth(n *node, maker *maker, p *Payload) Result {
 		r.Records = append(r.Records, maker.online(true))
 	}
 	n.birth, n.bdSeq, n.seq, n.online, n.unsure, n.confirmed, n.bornAt = &b, p.bdSeq(), p.Seq, true, false, true, maker.message.ReceivedAt
-	r.Records = append(r.Records, maker.records(p, n.birth, problems)...)
+	r.Records = append(r.Records, maker.records(p, n.birth, wrong)...)
 	return r
 }
 
 func (h *Host) deviceBirth(n *node, maker *maker, p *Payload) Result {
-	b, problems := define(p, maker.message.Payload)
+	b, wrong := define(p, maker.message.Payload)
 	d := n.devices[maker.message.Topic.Device]
-	if r, old := maker.repeated(n, &d.birth, p, &b, problems); old {
+	if r, old := maker.repeated(n, &d.birth, p, &b, wrong); old {
 		return r
 	}
 	r := Result{Rebirth: n.follow(maker, p), Mark: maker.born(), Keep: mes.SparkplugChange{Put: maker.birth()}}
@@ -287,7 +287,7 @@ func (h *Host) deviceBirth(n *node, maker *maker, p *Payload) Result {
 	if n.birth == nil {
 		r.Rebirth = "no birth of the edge node is known"
 	}
-	r.Records = append(r.Records, maker.records(p, d.birth, problems)...)
+	r.Records = append(r.Records, maker.records(p, d.birth, wrong)...)
 	return r
 }
 
@@ -299,10 +299,10 @@ func (h *Host) data(n *node, maker *maker, p *Payload) Result {
 		b, whose = n.devices[name].birth, "the device"
 	}
 	if maker.message.Again && b.mayFollow(p) {
-		r.Records = maker.records(p, b.withoutAliases(), nil)
+		r.Records = maker.records(p, b.withoutAliases(), problems{})
 		return r
 	}
-	r.Records = maker.records(p, b, nil)
+	r.Records = maker.records(p, b, problems{})
 	switch {
 	case b == nil:
 		r.Rebirth = "no birth of " + whose + " is known"

@@ -54,7 +54,7 @@ func Decode(b []byte) (Payload, error) {
 }
 
 func decode(b []byte) (Payload, error) {
-	var p Payload
+	p := Payload{Metrics: make([]Metric, 0, min(countFields(b, 2), maxMetrics))}
 	err := eachField(b, func(f field) error {
 		switch f.number {
 		case 1:
@@ -63,14 +63,13 @@ func decode(b []byte) (Payload, error) {
 			if err := f.is(protowire.BytesType, "metrics"); err != nil {
 				return err
 			}
-			m, err := decodeMetric(f.bytes)
-			switch {
-			case err != nil:
-				return fmt.Errorf("metric %d: %w", len(p.Metrics)+1, err)
-			case len(p.Metrics) == maxMetrics:
+			if len(p.Metrics) == maxMetrics {
 				return errTooMany
 			}
-			p.Metrics = append(p.Metrics, m)
+			p.Metrics = append(p.Metrics, Metric{})
+			if err := p.Metrics[len(p.Metrics)-1].decode(f.bytes); err != nil {
+				return fmt.Errorf("metric %d: %w", len(p.Metrics), err)
+			}
 		case 3:
 			var seq uint64
 			if err := f.uint(&seq, "seq"); err != nil {
@@ -92,9 +91,9 @@ func decode(b []byte) (Payload, error) {
 	return p, err
 }
 
-func decodeMetric(b []byte) (Metric, error) {
-	var m Metric
-	err := eachField(b, func(f field) error {
+// decode reads a metric into one that is zero.
+func (m *Metric) decode(b []byte) error {
+	return eachField(b, func(f field) error {
 		switch f.number {
 		case 1:
 			return f.text(&m.Name, "name")
@@ -124,7 +123,6 @@ func decodeMetric(b []byte) (Metric, error) {
 		}
 		return nil
 	})
-	return m, err
 }
 
 func (m *Metric) readMetadata(b []byte) error {
@@ -144,10 +142,14 @@ func (m *Metric) readProperties(b []byte) error {
 	err := eachField(b, func(f field) error {
 		switch f.number {
 		case 1:
-			keys = append(keys, "")
+			if keys = append(keys, ""); len(keys) > maxProperties {
+				return errProperties
+			}
 			return f.text(&keys[len(keys)-1], "properties.keys")
 		case 2:
-			values = append(values, f.bytes)
+			if values = append(values, f.bytes); len(values) > maxProperties {
+				return errProperties
+			}
 			return f.is(protowire.BytesType, "properties.values")
 		}
 		return nil
@@ -165,6 +167,8 @@ func (m *Metric) readProperties(b []byte) error {
 	}
 	return nil
 }
+
+var errProperties = fmt.Errorf("a metric has at most %d properties", maxProperties)
 
 func (m *Metric) readProperty(key string, b []byte) error {
 	isUnit := key == "engUnit" || key == "unit" || key == "units"
@@ -212,18 +216,6 @@ func decodeTyped(b []byte, first protowire.Number) (typed, error) {
 	})
 	return t, err
 }
-
-// Bounds of what a small message could become in memory.
-const (
-	// maxMetrics is how many metrics, with the members of templates, one payload may have.
-	maxMetrics = 100_000
-	// maxElements is how many elements an array, or values a data set may have.
-	maxElements = 100_000
-	// maxText is the longest text or ByteString, in bytes.
-	maxText = 256 << 10
-)
-
-var errTooMany = fmt.Errorf("a payload has at most %d metrics", maxMetrics)
 
 // maxMillis is the last millisecond of the year 9999, the latest that RFC 3339 writes.
 const maxMillis = 253402300799999

@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,94 +127,105 @@ func (m *maker) online(online bool) mes.Record {
 	return r
 }
 
-// maxProblems is how many faults of one message are told, maxReason in how many bytes.
-const (
-	maxProblems = 10
-	maxReason   = 2000
-)
-
 // records makes a record of each metric that is a signal. If anything can't be read, the
 // message goes to quarantine as well; read again there, the rest of it is the same
-// records.
-func (m *maker) records(p *Payload, b *birth, problems []string) []mes.Record {
-	var list []mes.Record
+// records. What would become too much is kept there alone.
+func (m *maker) records(p *Payload, b *birth, wrong problems) []mes.Record {
+	made := making{
+		maker: m, payload: p, wrong: wrong,
+		list: make([]mes.Record, 0, len(p.Metrics)+1), signals: make([]mes.Signal, 0, len(p.Metrics)),
+	}
 	for i := range p.Metrics {
-		metric := &p.Metrics[i]
-		found, err := m.ofMetric(p, metric, b)
-		list = append(list, found...)
-		if len(list) > maxMetrics {
-			return []mes.Record{m.faulty(errTooMany.Error())}
-		}
-		if err != nil {
-			problems = append(problems, err.Error())
+		if err := made.metric(&p.Metrics[i], b); err != nil {
+			return []mes.Record{m.faulty(err.Error())}
 		}
 	}
-	if len(problems) > 0 {
-		list = append(list, m.faulty(tell(problems)))
+	if made.wrong.count > 0 {
+		made.list = append(made.list, m.faulty(made.wrong.text()))
 	}
-	return list
+	if len(made.list) < cap(made.list)/2 {
+		return slices.Clone(made.list) // of metrics that are none the room goes back
+	}
+	return made.list
 }
 
-// tell puts problems into a text that is not much longer than one.
-func tell(problems []string) string {
-	why := strings.Join(problems[:min(len(problems), maxProblems)], "; ")
-	if len(why) > maxReason {
-		why = strings.ToValidUTF8(why[:maxReason], "") + "…"
-	}
-	if more := len(problems) - maxProblems; more > 0 {
-		why += fmt.Sprintf("; and %d more", more)
-	}
-	return why
+// making is the records of one message in the making.
+type making struct {
+	*maker
+	payload *Payload
+	budget  budget
+	wrong   problems
+	list    []mes.Record
+	// signals are those of the records, one of each.
+	signals []mes.Signal
 }
 
-func (m *maker) ofMetric(p *Payload, metric *Metric, b *birth) ([]mes.Record, error) {
+// metric adds the records of a metric, none if it is no signal. An error is of the whole
+// message, here and in what it calls.
+func (m *making) metric(metric *Metric, b *birth) error {
+	if err := m.budget.metric(); err != nil {
+		return err
+	}
 	if metric.Name != "" && !isSignal(metric.Name) {
-		return nil, nil
+		return nil
 	}
 	d, err := b.resolve(metric)
-	if err != nil || !isSignal(d.name) {
-		return nil, err
+	switch {
+	case err != nil:
+		m.wrong.add(err)
+		return nil
+	case !isSignal(d.name):
+		return nil
+	case metric.multiPart:
+		m.wrong.addf("the metric %.300q is a part of a value only, which can't be stored as a signal", d.name)
+		return nil
 	}
-	if metric.multiPart {
-		return nil, fmt.Errorf("the metric %q is a part of a value only, which can't be stored as a signal", d.name)
-	}
-	members, err := flatten(d.name, metric, d.kind, 0)
-	if err != nil {
-		return nil, fmt.Errorf("the metric %q: %w", d.name, err)
-	}
-	list := make([]mes.Record, 0, len(members))
-	for i := range members {
-		r, err := m.ofMember(p, &members[i], d.unit)
-		if err != nil {
-			return list, fmt.Errorf("the metric %q: %w", members[i].name, err)
-		}
-		list = append(list, r)
-	}
-	return list, nil
+	return m.flatten(d.name, metric, d.kind, d.unit, 0)
 }
 
-func (m *maker) ofMember(p *Payload, in *member, unit string) (mes.Record, error) {
-	r := m.record()
-	r.StatusCode = statusCode(in.metric.Quality)
-	if t := firstTime(in.metric.Timestamp, p.Timestamp); !t.IsZero() {
+// member adds the record of a metric by its whole name, with the type and the unit that
+// are known of it.
+func (m *making) member(name string, metric *Metric, t DataType, unit string) error {
+	s, err := signalOf(name, metric, t, unit)
+	if spent := m.budget.signal(&s, err); spent != nil {
+		return spent
+	}
+	if err != nil {
+		m.wrong.addf("the metric %.300q: %w", name, err)
+		return nil
+	}
+	m.signals = append(m.signals, s)
+	m.list = append(m.list, m.record())
+	r := &m.list[len(m.list)-1]
+	r.StatusCode = statusCode(metric.Quality)
+	if t := firstTime(metric.Timestamp, m.payload.Timestamp); !t.IsZero() {
 		r.Time, r.TimeOrigin = t, mes.TimeSource
 	}
-	s := mes.Signal{Name: in.name, Unit: unit}
-	if in.metric.Unit != "" {
-		s.Unit = in.metric.Unit
+	n := len(m.signals)
+	r.Signals = m.signals[n-1 : n : n]
+	return nil
+}
+
+func signalOf(name string, metric *Metric, t DataType, unit string) (mes.Signal, error) {
+	s := mes.Signal{Name: name, Unit: unit}
+	if metric.Unit != "" {
+		s.Unit = metric.Unit
 	}
-	if !in.metric.Null {
-		if in.metric.value.kind == noValue {
-			return r, fmt.Errorf("it has no value and does not say is_null")
-		}
-		v, err := toValue(in.metric.Type, in.metric.value)
-		if err != nil {
-			return r, err
-		}
-		s.Value = v
+	switch {
+	case len(s.Name) > mes.MaxSignalNameLength:
+		return mes.Signal{}, errName
+	case len(s.Unit) > mes.MaxUnitLength: // that of a birth would stand in each record of data
+		return mes.Signal{}, fmt.Errorf("a unit has at most %d bytes", mes.MaxUnitLength)
 	}
-	r.Signals = []mes.Signal{s}
-	return r, nil
+	if metric.Null {
+		return s, nil
+	}
+	if metric.value.kind == noValue {
+		return s, fmt.Errorf("it has no value and does not say is_null")
+	}
+	v, err := toValue(t, metric.value)
+	s.Value = v
+	return s, err
 }
 
 func firstTime(times ...time.Time) time.Time {

@@ -62,14 +62,14 @@ func (r *Replay) read(src ingest.Source, body []byte) []mes.Record {
 	}
 	m.message.Topic = topic
 	var b *birth
-	var problems []string
+	var wrong problems
 	if topic.Type == NBirth || topic.Type == DBirth {
-		said, wrong := define(&p, body)
-		b, problems = &said, wrong
+		said, faults := define(&p, body)
+		b, wrong = &said, faults
 	} else if b, err = r.birth(src.Origin.Connection, topic.Address()); err != nil {
 		return []mes.Record{m.faulty("the births can't be read now")}
 	}
-	list := m.records(&p, b, problems)
+	list := m.records(&p, b, wrong)
 	if len(list) == 0 {
 		return []mes.Record{m.faulty("the message has no metric that is a signal")}
 	}

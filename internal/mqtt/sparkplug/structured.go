@@ -14,6 +14,8 @@ import (
 // maxNesting bounds templates within templates.
 const maxNesting = 8
 
+var errDataSet = fmt.Errorf("a data set has at most %d values", maxElements)
+
 // dataSet makes an array of a data set (6.4.14): of each row an object, whose members
 // are named by the columns.
 func dataSet(b []byte) (mes.Value, error) {
@@ -23,12 +25,16 @@ func dataSet(b []byte) (mes.Value, error) {
 	err := eachField(b, func(f field) error {
 		switch f.number {
 		case 2:
-			columns = append(columns, "")
+			if columns = append(columns, ""); len(columns) > maxElements {
+				return errDataSet
+			}
 			return f.text(&columns[len(columns)-1], "dataset.columns")
 		case 3:
 			return f.uint32s(&types, "dataset.types")
 		case 4:
-			rows = append(rows, f.bytes)
+			if rows = append(rows, f.bytes); len(rows) > maxElements {
+				return errDataSet
+			}
 			return f.is(protowire.BytesType, "dataset.rows")
 		}
 		return nil
@@ -39,7 +45,7 @@ func dataSet(b []byte) (mes.Value, error) {
 	case len(columns) != len(types):
 		return mes.Value{}, fmt.Errorf("the data set has %d columns and %d types", len(columns), len(types))
 	case len(rows)*len(columns) > maxElements:
-		return mes.Value{}, fmt.Errorf("a data set has at most %d values", maxElements)
+		return mes.Value{}, errDataSet
 	}
 	for _, name := range columns {
 		if len(name) > mes.MaxSignalNameLength { // it is written with each value
@@ -130,7 +136,8 @@ type template struct {
 	parameters []typed
 }
 
-func decodeTemplate(b []byte) (template, error) {
+// decodeTemplate reads a template, as far as there is room for its members.
+func decodeTemplate(b []byte, room *budget) (template, error) {
 	var t template
 	err := eachField(b, func(f field) error {
 		switch f.number {
@@ -138,19 +145,20 @@ func decodeTemplate(b []byte) (template, error) {
 			if err := f.is(protowire.BytesType, "template.metrics"); err != nil {
 				return err
 			}
-			m, err := decodeMetric(f.bytes)
-			if t.members = append(t.members, m); err == nil && len(t.members) > maxMetrics {
-				err = errTooMany
+			if err := room.metric(); err != nil {
+				return err
 			}
-			return err
+			t.members = append(t.members, Metric{})
+			return t.members[len(t.members)-1].decode(f.bytes)
 		case 3:
 			if err := f.is(protowire.BytesType, "template.parameters"); err != nil {
 				return err
 			}
-			p, err := decodeParameter(f.bytes)
-			if t.parameters = append(t.parameters, p); err == nil && len(t.parameters) > maxMetrics {
-				err = errTooMany
+			if err := room.metric(); err != nil {
+				return err
 			}
+			p, err := decodeParameter(f.bytes)
+			t.parameters = append(t.parameters, p)
 			return err
 		case 5:
 			return f.bool(&t.definition, "template.is_definition")
@@ -176,56 +184,60 @@ func decodeParameter(b []byte) (typed, error) {
 	return p, err
 }
 
-// member is a metric with its whole name: of a template's members there are several.
-type member struct {
-	name   string
-	metric Metric
-}
-
-// flatten returns the metric, or, of an instance of a template, its members with the
-// names template/member, parameters too. A definition says nothing of values and gives
-// none.
-func flatten(name string, m *Metric, t DataType, depth int) ([]member, error) {
-	if len(name) > mes.MaxSignalNameLength { // each member bears it
-		return nil, fmt.Errorf("the name of a signal has at most %d bytes", mes.MaxSignalNameLength)
+// flatten adds the metric, or, of an instance of a template, its members with the names
+// template/member, parameters too. A definition says nothing of values and gives none.
+// What can't be read of it is told beside the rest; an error is of the whole message.
+func (m *making) flatten(name string, metric *Metric, t DataType, unit string, depth int) error {
+	if t != Template || metric.Null {
+		return m.member(name, metric, t, unit)
 	}
-	if t != Template || m.Null {
-		one := *m
-		one.Type = t
-		return []member{{name, one}}, nil
+	tpl, err := m.instance(name, metric, depth)
+	if isSpent(err) {
+		return err
 	}
-	if m.value.kind != templateValue {
-		return nil, fmt.Errorf("a value of type Template stands in %s", kindNames[m.value.kind])
+	if err != nil {
+		m.wrong.addf("the metric %.300q: %w", name, err)
+		return nil
 	}
-	if depth >= maxNesting {
-		return nil, fmt.Errorf("templates are nested deeper than %d", maxNesting)
-	}
-	tpl, err := decodeTemplate(m.value.bytes)
-	if err != nil || tpl.definition {
-		return nil, err
-	}
-	var list []member
-	for _, p := range tpl.parameters {
-		list = append(list, member{name + "/" + p.name, Metric{
-			Timestamp: m.Timestamp, Type: p.kind, Null: p.value.kind == noValue, Quality: m.Quality, value: p.value,
-		}})
+	for i := range tpl.parameters {
+		p := &tpl.parameters[i]
+		one := Metric{Timestamp: metric.Timestamp, Null: p.value.kind == noValue, Quality: metric.Quality, value: p.value}
+		if err := m.member(name+"/"+p.name, &one, p.kind, unit); err != nil {
+			return err
+		}
 	}
 	for i := range tpl.members {
 		inner := &tpl.members[i]
 		if inner.Name == "" {
-			return nil, fmt.Errorf("a member of the template has no name")
+			m.wrong.addf("the metric %.300q: a member of the template has no name", name)
+			continue
 		}
 		if inner.Timestamp.IsZero() {
-			inner.Timestamp = m.Timestamp
+			inner.Timestamp = metric.Timestamp
 		}
 		if inner.Quality == nil {
-			inner.Quality = m.Quality
+			inner.Quality = metric.Quality
 		}
-		more, err := flatten(name+"/"+inner.Name, inner, inner.Type, depth+1)
-		if err != nil {
-			return nil, err
+		if err := m.flatten(name+"/"+inner.Name, inner, inner.Type, unit, depth+1); err != nil {
+			return err
 		}
-		list = append(list, more...)
 	}
-	return list, nil
+	return nil
+}
+
+// instance is the template that a metric is one of; without members if it is a definition.
+func (m *making) instance(name string, metric *Metric, depth int) (template, error) {
+	switch {
+	case len(name) > mes.MaxSignalNameLength: // each member bears it
+		return template{}, errName
+	case metric.value.kind != templateValue:
+		return template{}, fmt.Errorf("a value of type Template stands in %s", kindNames[metric.value.kind])
+	case depth >= maxNesting:
+		return template{}, fmt.Errorf("templates are nested deeper than %d", maxNesting)
+	}
+	t, err := decodeTemplate(metric.value.bytes, &m.budget)
+	if err == nil && t.definition {
+		t = template{}
+	}
+	return t, err
 }

@@ -52,6 +52,17 @@ func eachField(b []byte, fn func(f field) error) error {
 	return nil
 }
 
+// countFields counts the fields of a number in a message, as far as it is one.
+func countFields(b []byte, number protowire.Number) (n int) {
+	_ = eachField(b, func(f field) error {
+		if f.number == number {
+			n++
+		}
+		return nil
+	})
+	return n
+}
+
 // is tells an error where the field has another wire type than its schema says.
 func (f field) is(wire protowire.Type, name string) error {
 	if f.wire != wire {
@@ -81,16 +92,18 @@ func (f field) text(to *string, name string) error {
 	return nil
 }
 
-// uint32s appends repeated numbers, packed or not.
+// uint32s appends repeated numbers, packed or not: not many more than maxElements.
 func (f field) uint32s(to *[]uint64, name string) error {
 	if f.wire == protowire.VarintType {
-		*to = append(*to, f.bits)
+		if len(*to) <= maxElements {
+			*to = append(*to, f.bits)
+		}
 		return nil
 	}
 	if err := f.is(protowire.BytesType, name); err != nil {
 		return err
 	}
-	for b := f.bytes; len(b) > 0; {
+	for b := f.bytes; len(b) > 0 && len(*to) <= maxElements; {
 		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return fmt.Errorf("the field %s: %w", name, protowire.ParseError(n))
