@@ -22,7 +22,7 @@ type AuditStore interface {
 // auditBody is one action of a person on the floor.
 type auditBody struct {
 	ID     string `json:"id" example:"019aab1c-7d20-7c11-9e02-3f5a6b7c8d9e" format:"uuid" validate:"required"`
-	Action string `json:"action" enums:"opcua.write,opcua.call" example:"opcua.write" validate:"required"`
+	Action string `json:"action" enums:"opcua.write,opcua.call,opcua.alarm.acknowledge,opcua.alarm.confirm,opcua.alarm.comment" example:"opcua.write" validate:"required"`
 	// Name of the connection; left out if there is none of the name that was given.
 	Connection string `json:"connection,omitempty" example:"press"`
 	// pending: it is under way, or its end is not known. partial: some of it was not done, or nothing is known of some. refused and failed changed nothing; failed could not be tried.
@@ -62,7 +62,7 @@ type auditPosition struct {
 //	@ID				listAudit
 //	@Security		ApiKey
 //	@Produce		json
-//	@Param			action		query		string	false	"kind of action"	Enums(opcua.write, opcua.call)
+//	@Param			action		query		string	false	"kind of action"	Enums(opcua.write, opcua.call, opcua.alarm.acknowledge, opcua.alarm.confirm, opcua.alarm.comment)
 //	@Param			connection	query		string	false	"name of the connection"
 //	@Param			created_by	query		string	false	"id of the API key"
 //	@Param			state		query		string	false	"how it ended"	Enums(pending, done, partial, refused, failed)

@@ -260,14 +260,18 @@ func (r *uaCallRequest) items() ([]mes.UACall, error) {
 }
 
 // auditRefusals notes who tried to act on the floor with a key that may not.
-func (a *API) auditRefusals(path string, next echo.HandlerFunc) echo.HandlerFunc {
+func (a *API) auditRefusals(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	action := mes.AuditOPCUAWrite
-	if strings.HasSuffix(path, "/call") {
+	switch _, last, _ := strings.Cut(r.path, "/:name/"); last {
+	case "call":
 		action = mes.AuditOPCUACall
+	case "write":
+	default:
+		action = mes.AlarmAction(strings.TrimPrefix(last, "alarms/")).Audited()
 	}
 	return func(c echo.Context) error {
 		err := next(c)
-		if err != nil && exchangeOf(c).authenticated && !keyOf(c).Has(mes.ScopeOPCUAWrite) && mes.ErrorCode(err) == mes.CodeForbidden {
+		if err != nil && exchangeOf(c).authenticated && !keyOf(c).Has(r.scope) && mes.ErrorCode(err) == mes.CodeForbidden {
 			a.deps.OPCUA.Refused(c.Request().Context(), action, pathParam(c, "name"), callerOf(c), err)
 		}
 		return err

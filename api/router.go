@@ -16,7 +16,7 @@ import (
 )
 
 // Deps are what the HTTP interface calls. All are required but Patient, Clock,
-// Logger, Registerer, Gatherer, Adapters, Samples and OPCUA.
+// Logger, Registerer, Gatherer, Adapters, Samples, OPCUA and Alarms.
 type Deps struct {
 	Auth     Authenticator
 	Decoder  Decoder
@@ -40,6 +40,8 @@ type Deps struct {
 	Certificates Certificates
 	// OPCUA looks at OPC UA servers and acts on them; nil where there are no connections.
 	OPCUA OPCUA
+	// Alarms are those of OPC UA servers; nil where there are no connections.
+	Alarms Alarms
 	// Registerer takes the metrics of this package, Gatherer shows all of them.
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -154,6 +156,10 @@ func (a *API) routes() []route {
 
 		{get, "/api/v1/audit", mes.ScopeAdmin, noBody, a.listAudit},
 		{get, "/api/v1/audit/:id", mes.ScopeAdmin, noBody, a.getAudit},
+		{get, "/api/v1/adapters/opcua/:name/alarms", mes.ScopeDataRead, noBody, a.listAlarms},
+		{post, "/api/v1/adapters/opcua/:name/alarms/acknowledge", mes.ScopeAlarmsWrite, resourceBody, a.acknowledgeAlarm},
+		{post, "/api/v1/adapters/opcua/:name/alarms/confirm", mes.ScopeAlarmsWrite, resourceBody, a.confirmAlarm},
+		{post, "/api/v1/adapters/opcua/:name/alarms/comment", mes.ScopeAlarmsWrite, resourceBody, a.commentAlarm},
 
 		{get, "/healthz", open, noBody, a.getHealth},
 		{get, "/readyz", open, noBody, a.getReadiness},
@@ -184,6 +190,9 @@ func New(deps Deps, settings Settings) (*API, error) {
 	if deps.OPCUA == nil {
 		deps.OPCUA = noOPCUA{}
 	}
+	if deps.Alarms == nil {
+		deps.Alarms = noAlarms{}
+	}
 	if deps.Patient == nil {
 		deps.Patient = deps.Ingester
 	}
@@ -207,8 +216,8 @@ func New(deps Deps, settings Settings) (*API, error) {
 	for _, r := range a.routes() {
 		// Put together once; echo would do it for every request.
 		handler := a.require(r.scope, a.boundBody(r.body, r.handler))
-		if r.scope == mes.ScopeOPCUAWrite {
-			handler = a.auditRefusals(r.path, handler)
+		if r.scope == mes.ScopeOPCUAWrite || r.scope == mes.ScopeAlarmsWrite {
+			handler = a.auditRefusals(r, handler)
 		}
 		a.echo.Add(r.method, r.path, wholeSegments(r.path, handler))
 	}

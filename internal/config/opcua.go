@@ -70,6 +70,9 @@ type OPCUAConnection struct {
 	// it is listed.
 	Writable []OPCUAWritable `koanf:"writable"`
 	Callable []OPCUACallable `koanf:"callable"`
+	// Acknowledge lets callers of the API acknowledge and confirm alarms, and comment on
+	// them.
+	Acknowledge bool `koanf:"acknowledge"`
 }
 
 // OPCUAHistory says what is read of a server's history after an interruption.
@@ -126,6 +129,8 @@ type OPCUAMachine struct {
 	// MachineID may have captures of the paths of all nodes, such as {machine}.
 	MachineID string      `koanf:"machine_id"`
 	Nodes     []OPCUANode `koanf:"nodes"`
+	// Events are what the machine's events are read from.
+	Events []OPCUAEvents `koanf:"events"`
 }
 
 // The security policies (OPC 10000-7) that connections may use.

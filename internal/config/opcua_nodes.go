@@ -155,6 +155,9 @@ func (o OPCUAConnection) validateMachines(f *faults) {
 	if len(o.Machines) == 0 && len(o.Discover) == 0 {
 		f.add("machines", "needs at least one machine, or discover")
 	}
+	if o.Acknowledge && !o.HasEvents() {
+		f.add("acknowledge", "needs events of a machine: alarms that are not known can't be acknowledged")
+	}
 	taken := takenNodes{signals: map[[3]string]string{}, nodes: map[[3]string]string{}, roles: map[[3]string]string{}}
 	for i, m := range o.Machines {
 		key := fmt.Sprintf("machines[%d]", i)
@@ -164,9 +167,10 @@ func (o OPCUAConnection) validateMachines(f *faults) {
 		if m.SiteID != "" {
 			f.check(key+".site_id", mes.CheckID(m.SiteID))
 		}
-		if len(m.Nodes) == 0 {
-			f.add(key+".nodes", "needs at least one node")
+		if len(m.Nodes) == 0 && len(m.Events) == 0 {
+			f.add(key+".nodes", "needs at least one node, or events")
 		}
+		m.validateEvents(key, f)
 		site := cmp.Or(m.SiteID, o.SiteID)
 		for j, n := range m.Nodes {
 			nodeKey := fmt.Sprintf("%s.nodes[%d]", key, j)

@@ -15,6 +15,7 @@ const (
 	ScopeAdaptersRead   KeyScope = "adapters:read"
 	ScopeFloorWrite     KeyScope = "floor:write"
 	ScopeOPCUAWrite     KeyScope = "opcua:write"
+	ScopeAlarmsWrite    KeyScope = "alarms:write"
 	ScopeOrdersRead     KeyScope = "orders:read"
 	ScopeOrdersWrite    KeyScope = "orders:write"
 	ScopeQualityRead    KeyScope = "quality:read"
@@ -32,7 +33,7 @@ const (
 // KeyScopes lists every scope.
 func KeyScopes() []KeyScope {
 	return []KeyScope{
-		ScopeDataRead, ScopeDataWrite, ScopeAdaptersRead, ScopeFloorWrite, ScopeOPCUAWrite,
+		ScopeDataRead, ScopeDataWrite, ScopeAdaptersRead, ScopeFloorWrite, ScopeOPCUAWrite, ScopeAlarmsWrite,
 		ScopeOrdersRead, ScopeOrdersWrite, ScopeQualityRead, ScopeQualityWrite,
 		ScopeMaterialsRead, ScopeMaterialsWrite, ScopeEquipmentRead, ScopeEquipmentWrite,
 		ScopeEventsRead, ScopeWebhooksWrite, ScopeAdmin, ScopeMetricsRead,

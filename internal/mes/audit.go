@@ -28,10 +28,18 @@ func AuditStates() []AuditState {
 const (
 	AuditOPCUAWrite = "opcua.write"
 	AuditOPCUACall  = "opcua.call"
+	// auditAlarmPrefix begins those on alarms; an AlarmAction follows.
+	auditAlarmPrefix = "opcua.alarm."
 )
 
 // AuditActions lists every action.
-func AuditActions() []string { return []string{AuditOPCUAWrite, AuditOPCUACall} }
+func AuditActions() []string {
+	all := []string{AuditOPCUAWrite, AuditOPCUACall}
+	for _, a := range AlarmActions() {
+		all = append(all, a.Audited())
+	}
+	return all
+}
 
 // MaxAuditReason bounds what a person may give as the reason of an action, in bytes.
 const MaxAuditReason = 1 << 10

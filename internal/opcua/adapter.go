@@ -12,6 +12,7 @@ import (
 	"plantgate/internal/ingest"
 	"plantgate/internal/mes"
 	"plantgate/internal/opcua/address"
+	"plantgate/internal/opcua/alarm"
 	"plantgate/internal/opcua/link"
 	"plantgate/internal/opcua/trust"
 )
@@ -29,6 +30,8 @@ type Deps struct {
 	Judge *trust.Judge
 	// Notebook keeps the cursors of nodes; without it they are forgotten at a stop.
 	Notebook Notebook
+	// Audit keeps what people do to alarms; without it nobody may act on them.
+	Audit Audit
 	// Now is the clock of receipt; nil is time.Now.
 	Now func() time.Time
 }
@@ -55,6 +58,14 @@ type Adapter struct {
 	// cursors is up to where nothing is missing of each node.
 	cursors *cursors
 	queue   *queue
+	// notifiers are what events are read from, typeNames the names of their types, heard up
+	// to when they came, alarms those that there are now, trouble what sessions ended at. The
+	// first three are of the goroutine of the first lane.
+	notifiers []*notifier
+	trouble   eventTrouble
+	typeNames map[string]string
+	heard     *heard
+	alarms    alarms
 	// specs are what is configured.
 	specs []*spec
 	// Of the goroutine of the first lane: the nodes, whether they were dealt out, the
@@ -96,6 +107,8 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	a.status.missing = a.cursors.count
 	a.queue = newQueue(deps, a.status, a.cursors, t)
 	a.specs = specs(cfg, deps.SiteID)
+	a.notifiers, a.typeNames = notifiers(cfg, deps.SiteID), map[string]string{}
+	a.heard, a.alarms.table = newHeard(cfg.Name, deps.Notebook), alarm.NewTable()
 	return a, nil
 }
 
@@ -118,6 +131,9 @@ func (a *Adapter) Run(ctx context.Context) error {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { a.cursors.run(ctx, a.timing.flush) })
 	keeper.Go(func() { a.watchCertificates(ctx) })
+	if len(a.notifiers) > 0 {
+		keeper.Go(func() { a.heard.run(ctx, a.timing.flush, a.warnHeard) })
+	}
 
 	a.runLanes(ctx, drainCtx)
 
@@ -125,6 +141,7 @@ func (a *Adapter) Run(ctx context.Context) error {
 	consumer.Wait()
 	keeper.Wait()
 	a.cursors.finish(a.timing.link.Close)
+	a.finishHeard()
 	a.closers.Wait()
 	a.status.stop()
 	return nil
@@ -136,6 +153,12 @@ func (a *Adapter) recall(ctx context.Context) {
 	defer cancel()
 	if err := a.cursors.load(ctx); err != nil && ctx.Err() == nil {
 		a.deps.Logger.Warn("opcua: cursors can't be read now, will be later", "error", err, "cause", errors.Unwrap(err))
+	}
+	if len(a.notifiers) == 0 {
+		return
+	}
+	if err := a.heard.load(ctx); err != nil && ctx.Err() == nil {
+		a.warnHeard(err)
 	}
 }
 

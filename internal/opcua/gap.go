@@ -39,7 +39,11 @@ func (l *losses) add(m missed, from, to time.Time, reason string) {
 	if m.overflow {
 		reason = "the server's queue of the node overflowed; " + reason
 	}
-	key := lossKey{m.siteID, m.machineID, reason}
+	l.note(lossKey{m.siteID, m.machineID, reason}, m.signal, from, to)
+}
+
+// note adds the loss of a signal to those of its machine and reason.
+func (l *losses) note(key lossKey, signal string, from, to time.Time) {
 	if l.of == nil {
 		l.of = map[lossKey]*loss{}
 	}
@@ -55,7 +59,7 @@ func (l *losses) add(m missed, from, to time.Time, reason string) {
 	if to.After(one.to) {
 		one.to = to
 	}
-	one.signals = append(one.signals, m.signal)
+	one.signals = append(one.signals, signal)
 }
 
 // records are the gap records. The same losses make the same records.

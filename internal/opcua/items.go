@@ -252,12 +252,15 @@ func (s *session) untilRetry() time.Duration {
 			next = min(next, max(time.Until(n.retryAt), 0))
 		}
 	}
-	return next
+	return s.untilEvents(next)
 }
 
 // retryBad tries the bad nodes that are due. Items that the server accepted
 // before are deleted first, since it need not notice that the node is back.
 func (s *session) retryBad(ctx context.Context) error {
+	if err := s.retryEvents(ctx); err != nil {
+		return err
+	}
 	var due []*node
 	var items []uint32
 	now := time.Now()
@@ -303,6 +306,9 @@ func (s *session) showState() {
 		if n.fault != "" {
 			at.state, at.bad = mes.AdapterDegraded, append(at.bad, n.nodeID+" ("+n.fault+")")
 		}
+	}
+	if bad := s.badEvents(); len(bad) > 0 {
+		at.state, at.nodes, at.bad = mes.AdapterDegraded, at.nodes+len(bad), append(at.bad, bad...)
 	}
 	s.a.status.stand(s.number, at)
 }

@@ -84,6 +84,7 @@ func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.Exponenti
 	s.alive = wait.Reset
 	s.drainCtx = drainCtx
 	defer s.close()
+	defer s.detachAlarms()
 	if l.number == 0 {
 		if err := l.a.deal(ctx, s.client); err != nil {
 			return err

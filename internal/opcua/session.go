@@ -49,6 +49,10 @@ type session struct {
 	types *vqt.Types
 	// untyped is set of a session that must not ask for them.
 	untyped bool
+	// kinds are the event types that are known; refreshAt is when the alarms are to be told
+	// anew, sweepAt when that counts as done; zero is never.
+	kinds              map[string]*eventKind
+	refreshAt, sweepAt time.Time
 	// asks is set where the server does not let its clock be monitored: it is
 	// then read whenever the watchdog is due.
 	asks bool
@@ -63,6 +67,7 @@ func (l *lane) open(ctx context.Context) (*session, error) {
 		scans:   make(chan scan, 1),
 		soon:    time.NewTimer(time.Hour),
 		types:   vqt.NewTypes(),
+		kinds:   map[string]*eventKind{},
 		filling: map[*node]gap{},
 	}
 	deps := l.a.deps.link()
@@ -131,7 +136,10 @@ func (s *session) subscribe(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.monitor(ctx, s.nodes)
+	if err := s.monitor(ctx, s.nodes); err != nil {
+		return err
+	}
+	return s.monitorEvents(ctx)
 }
 
 // receive takes notifications until the subscription or ctx ends.
@@ -171,6 +179,9 @@ func (s *session) receive(ctx context.Context) error {
 			if err := s.notified(n); err != nil {
 				return err
 			}
+			if err := s.eventsHeard(n); err != nil {
+				return err
+			}
 			silence.Reset(s.watchdog / 2)
 			retry.Reset(s.untilRetry())
 		case <-s.lost:
@@ -204,6 +215,7 @@ func (s *session) silent(ctx context.Context) error {
 			return fmt.Errorf("the server's clock can't be read: %w", err)
 		}
 		s.prove()
+		return s.eventsAlive(s.a.deps.Now())
 	case s.stale:
 		return fmt.Errorf("no notification for %s", s.watchdog)
 	default:
@@ -231,7 +243,7 @@ func (s *session) notified(n *opcua.PublishNotificationData) error {
 		return s.changed(v.MonitoredItems)
 	case *ua.EventNotificationList:
 		s.modelChanges(v.Events)
-		return nil
+		return s.eventsTold(v.Events)
 	case *ua.StatusChangeNotification:
 		return fmt.Errorf("the server ended the subscription: %w", v.Status)
 	default:
@@ -294,8 +306,9 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 
 // put waits for room in the queue. Meanwhile no publish request is outstanding,
 // so that the server holds further values, and a read keeps the session open.
-func (s *session) put(r mes.Record, key string) error {
-	i := item{record: r, key: key}
+func (s *session) put(r mes.Record, key string) error { return s.putItem(item{record: r, key: key}) }
+
+func (s *session) putItem(i item) error {
 	select {
 	case s.a.queue.items <- i:
 		return nil

@@ -22,7 +22,7 @@ func patch(doc *openapi3.T) error {
 		{Name: "data", Description: "Records: one message of one machine at one time."},
 		{Name: "equipment", Description: "Sites and machines, and the newest values of their signals."},
 		{Name: "commands", Description: "Commands to machines, and what the machines say of them."},
-		{Name: "opcua", Description: "OPC UA servers: browse, read, write and call."},
+		{Name: "opcua", Description: "OPC UA servers: browse, read, write and call; their present alarms."},
 		{Name: "quarantine", Description: "Messages that could not be accepted: read, correct and replay them."},
 		{Name: "operation", Description: "Health, connections to the floor, metrics, and this document."},
 		{Name: "pages", Description: "What a browser shows."},

@@ -44,6 +44,9 @@ func (s *Server) call(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Respons
 	if !ok {
 		return nil, ua.StatusBadRequestTypeInvalid
 	}
+	if s.noCalls.Load() {
+		return nil, ua.StatusBadServiceUnsupported
+	}
 	results := make([]*ua.CallMethodResult, len(req.MethodsToCall))
 	for i, m := range req.MethodsToCall {
 		results[i] = &ua.CallMethodResult{

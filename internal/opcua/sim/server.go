@@ -16,6 +16,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopcua/opcua/id"
@@ -31,6 +32,8 @@ type Server struct {
 	plant  *plant
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	// noEvents and noCalls are set of a server that does not know these.
+	noEvents, noCalls atomic.Bool
 }
 
 // Start listens on addr ("host:port", port 0 for any) and simulates until Close.
@@ -106,6 +109,7 @@ func (s *Server) serve(ctx context.Context, outer *net.TCPAddr) (string, error) 
 		s.plant.addTo(s.opcua)
 		s.opcua.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, s.write)
 		s.opcua.RegisterHandler(id.CallRequest_Encoding_DefaultBinary, s.call)
+		s.opcua.RegisterHandler(id.CreateMonitoredItemsRequest_Encoding_DefaultBinary, s.createItems)
 		s.opcua.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, s.createSubscription())
 		if err = s.opcua.Start(ctx); err == nil {
 			return fmt.Sprintf("127.0.0.1:%d", port), nil
@@ -170,6 +174,25 @@ func (s *Server) write(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Respon
 		Results:         results,
 		DiagnosticInfos: []*ua.DiagnosticInfo{},
 	}, nil
+}
+
+// RefuseEvents has every request for events end in a fault of the service, as with servers
+// that know none.
+func (s *Server) RefuseEvents() { s.noEvents.Store(true) }
+
+// RefuseCalls has every call end so.
+func (s *Server) RefuseCalls() { s.noCalls.Store(true) }
+
+// createItems refuses events if it is to.
+func (s *Server) createItems(sc *uasc.SecureChannel, r ua.Request, reqID uint32) (ua.Response, error) {
+	if req, ok := r.(*ua.CreateMonitoredItemsRequest); ok && s.noEvents.Load() {
+		for _, item := range req.ItemsToCreate {
+			if item.ItemToMonitor.AttributeID == ua.AttributeIDEventNotifier {
+				return nil, ua.StatusBadServiceUnsupported
+			}
+		}
+	}
+	return s.opcua.MonitoredItemService.CreateMonitoredItems(sc, r, reqID)
 }
 
 // createSubscription keeps ids unique. The library numbers a subscription by

@@ -1,0 +1,229 @@
+package opcua
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// heardNote is the name of the note that is kept.
+const heardNote = "opcua-events"
+
+// heard knows of each notifier up to when its events came: a server keeps none for a
+// client that is gone, so that those of an interruption are lost. It is safe for
+// concurrent use.
+type heard struct {
+	connection string
+	notebook   Notebook // nil forgets at a stop
+
+	mu     sync.Mutex
+	of     map[string]*hearing
+	loaded bool
+	kept   string
+}
+
+type hearing struct {
+	// began is when the first item of this process was made, last when it was alive last.
+	began, last time.Time
+	// open are times of which events may have been lost, and which are not stored yet;
+	// untold, those of them that are not on their way.
+	open, untold []eventGap
+}
+
+// eventGap is a time of which events may have been lost.
+type eventGap struct {
+	from, to time.Time
+	reason   string
+}
+
+const eventsInterrupted = "the connection was interrupted; the server keeps no events for it"
+
+func newHeard(connection string, notebook Notebook) *heard {
+	return &heard{connection: connection, notebook: notebook, of: map[string]*hearing{}}
+}
+
+func (h *heard) get(key string) *hearing {
+	if h.of[key] == nil {
+		h.of[key] = &hearing{}
+	}
+	return h.of[key]
+}
+
+// begin notes that the item of a notifier is made: what happened since it was alive last is
+// lost.
+func (h *heard) begin(key string, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	one := h.get(key)
+	if !one.last.IsZero() {
+		one.miss(eventGap{one.last, now, eventsInterrupted})
+	}
+	if one.began.IsZero() {
+		one.began = now
+	}
+	one.last = now
+}
+
+func (o *hearing) miss(g eventGap) {
+	o.open, o.untold = append(o.open, g), append(o.untold, g)
+}
+
+// heard notes that the item is alive.
+func (h *heard) heard(key string, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if one := h.get(key); now.After(one.last) {
+		one.last = now
+	}
+}
+
+// lose notes a loss between two times; where the first is not known, since the item was
+// made.
+func (h *heard) lose(key string, from, to time.Time, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	one := h.get(key)
+	if from.IsZero() {
+		from = one.began
+	}
+	if from.IsZero() || from.After(to) {
+		from = to
+	}
+	one.miss(eventGap{from, to, reason})
+}
+
+// take returns the losses that are not on their way yet.
+func (h *heard) take(key string) []eventGap {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	one := h.of[key]
+	if one == nil {
+		return nil
+	}
+	untold := one.untold
+	one.untold = nil
+	return untold
+}
+
+// settled notes that the record of a loss is stored.
+func (h *heard) settled(key string, g eventGap) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	one := h.get(key)
+	if i := slices.Index(one.open, g); i >= 0 {
+		one.open = slices.Delete(one.open, i, i+1)
+	}
+}
+
+// load reads what was kept, once. Where a notifier began before that, the time in between
+// is lost.
+func (h *heard) load(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.loaded || h.notebook == nil {
+		return nil
+	}
+	notes, err := h.notebook.ConnectionNotes(ctx, h.connection, heardNote)
+	if err != nil {
+		return err
+	}
+	kept := map[string]time.Time{}
+	if text := notes[heardNote]; text != nil {
+		if err := json.Unmarshal(text, &kept); err != nil {
+			kept = nil // it is of another version, or damaged: nothing is known
+		}
+	}
+	for key, at := range kept {
+		one := h.get(key)
+		switch {
+		case one.began.IsZero():
+			one.last = at
+		case at.Before(one.began):
+			one.miss(eventGap{at, one.began, eventsInterrupted})
+		}
+	}
+	h.loaded = true
+	return nil
+}
+
+// flush keeps up to when nothing is lost that is not stored as a loss.
+func (h *heard) flush(ctx context.Context) error {
+	if h.notebook == nil {
+		return nil
+	}
+	if err := h.load(ctx); err != nil {
+		return err
+	}
+	text, err := h.text()
+	if err != nil || text == "" {
+		return err
+	}
+	if err := h.notebook.PutConnectionNote(ctx, h.connection, heardNote, []byte(text)); err != nil {
+		return fmt.Errorf("keep up to when events came: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept = text
+	return nil
+}
+
+// text is what is to be kept; "" if it is kept already.
+func (h *heard) text() (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := map[string]time.Time{}
+	for _, key := range slices.Sorted(maps.Keys(h.of)) {
+		one := h.of[key]
+		until := one.last
+		for _, g := range one.open {
+			if g.from.Before(until) {
+				until = g.from
+			}
+		}
+		if !until.IsZero() {
+			at[key] = until
+		}
+	}
+	if len(at) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(at)
+	if err != nil || string(text) == h.kept {
+		return "", err
+	}
+	return string(text), nil
+}
+
+// run keeps it now and then until ctx ends.
+func (h *heard) run(ctx context.Context, every time.Duration, warn func(error)) {
+	if h.notebook == nil {
+		return
+	}
+	failing := false
+	for sleep(ctx, every) == nil {
+		err := h.flush(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			warn(err)
+		}
+		failing = err != nil
+	}
+}
+
+func (a *Adapter) warnHeard(err error) {
+	a.deps.Logger.Warn("opcua: up to when events came can't be kept or read now", "error", err)
+}
+
+func (a *Adapter) finishHeard() {
+	if len(a.notifiers) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.timing.link.Close)
+	defer cancel()
+	if err := a.heard.flush(ctx); err != nil {
+		a.warnHeard(err)
+	}
+}
