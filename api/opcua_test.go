@@ -176,8 +176,14 @@ func TestWriteOPCUAWithoutScope(t *testing.T) {
 	write(f.key(mes.Scope{Sites: []string{"main"}, Machines: []string{"M002"}}, mes.ScopeOPCUAWrite)).wantProblem(403)
 	write("-").wantProblem(401)
 	f.do(call{method: http.MethodPost, path: uaPath + "/call", key: f.key(mes.Scope{}, mes.ScopeDataRead), body: `{"items":[]}`, invalid: true}).wantProblem(403)
+	for _, action := range mes.AlarmActions() {
+		f.do(call{method: http.MethodPost, path: uaPath + "/alarms/" + string(action), key: f.key(mes.Scope{}, mes.ScopeOPCUAWrite), body: `{}`, invalid: true}).wantProblem(403)
+		if entries, _ := f.list("/api/v1/audit?action=opcua.alarm." + string(action)); len(entries) != 1 || entries[0]["state"] != "refused" {
+			t.Errorf("%s without the scope: audit %v", action, entries)
+		}
+	}
 	entries, _ := f.list("/api/v1/audit?state=refused")
-	if len(entries) != 3 || entries[0]["action"] != "opcua.call" || !strings.Contains(fmt.Sprint(entries[2]["detail"]), "opcua:write") {
+	if entries = entries[len(mes.AlarmActions()):]; len(entries) != 3 || entries[0]["action"] != "opcua.call" || !strings.Contains(fmt.Sprint(entries[2]["detail"]), "opcua:write") {
 		t.Errorf("audit: %v", entries)
 	}
 	write(f.key(mes.Scope{Sites: []string{"main"}, Machines: []string{"M001"}}, mes.ScopeOPCUAWrite)).want(http.StatusOK)

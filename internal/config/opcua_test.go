@@ -21,6 +21,32 @@ func goodOPCUA() OPCUAConnection {
 	return c.OPCUA.Connections[0]
 }
 
+// withEvents gives the machine a notifier.
+func withEvents(e OPCUAEvents) func(*OPCUAConnection) {
+	return func(c *OPCUAConnection) { c.Machines[0].Events = []OPCUAEvents{e} }
+}
+
+func TestOPCUAEvents(t *testing.T) {
+	t.Parallel()
+	c := goodOPCUA()
+	c.Acknowledge = true
+	c.Machines[0].Nodes = nil
+	c.Machines[0].Events = []OPCUAEvents{{
+		Types: []string{"AlarmConditionType", "nsu=urn:example;i=7"}, MinSeverity: 1000,
+		Sources: []OPCUAEventSource{{"Press 2", "M2", "pune"}, {"nsu=urn:example;s=Press3", "M3", ""}},
+	}, {NodeID: "ns=1;s=Area", Path: "/1:Cell"}}
+	if faults := c.Validate(); len(faults) > 0 {
+		t.Fatalf("refused: %v", faults)
+	}
+	e := c.Machines[0].Events
+	if got := e[0].TypeIDs(); !slices.Equal(got, []string{"i=2915", "nsu=urn:example;i=7"}) {
+		t.Errorf("types are %v", got)
+	}
+	if e[0].Notifier() != "i=2253" || e[1].Notifier() != "ns=1;s=Area /1:Cell" || e[0].Queue() != 1000 {
+		t.Errorf("notifiers are %q and %q, the queue %d", e[0].Notifier(), e[1].Notifier(), e[0].Queue())
+	}
+}
+
 func TestOPCUAFaults(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -46,19 +72,37 @@ func TestOPCUAFaults(t *testing.T) {
 		"watchdog too short":       {func(c *OPCUAConnection) { c.Watchdog = time.Second }, "watchdog"},
 		"no machine":               {func(c *OPCUAConnection) { c.Machines = nil }, "machines"},
 		"machine id":               {func(c *OPCUAConnection) { c.Machines[0].MachineID = "a/b" }, "machines[0].machine_id"},
-		"no node":                  {func(c *OPCUAConnection) { c.Machines[0].Nodes = nil }, "machines[0].nodes"},
-		"node id":                  {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].NodeID = "Temperature" }, "machines[0].nodes[1].node_id"},
-		"same signal twice":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Signal = "MyStoredVariable" }, "machines[0].nodes[1].signal"},
-		"reserved signal":          {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Signal = "status" }, "machines[0].nodes[1].signal"},
-		"unknown discovery":        {func(c *OPCUAConnection) { c.Discover = []string{"machinery", "euromap"} }, "discover[1]"},
-		"discovered twice":         {func(c *OPCUAConnection) { c.Discover = []string{"packml", "packml"} }, "discover[1]"},
-		"no bound":                 {func(c *OPCUAConnection) { c.MaxNodes = -1 }, "max_nodes"},
-		"browses all the time":     {func(c *OPCUAConnection) { c.BrowseInterval = time.Second }, "browse_interval"},
-		"no address":               {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].NodeID = "" }, "machines[0].nodes[0].node_id"},
-		"path":                     {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Path = "/a//b" }, "machines[0].nodes[0].path"},
-		"pattern without signal":   {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Path = "/a/*" }, "machines[0].nodes[0].signal"},
-		"unknown capture":          {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Signal = "{line}.x" }, "machines[0].nodes[0].signal"},
-		"machine not captured":     {func(c *OPCUAConnection) { c.Machines[0].MachineID = "{machine}" }, "machines[0].nodes[1].machine_id"},
+		"events of a pattern": {func(c *OPCUAConnection) {
+			c.Machines[0].MachineID, c.Machines[0].Events = "{m}", []OPCUAEvents{{}}
+		}, "machines[0].events"},
+		"one notifier twice": {func(c *OPCUAConnection) {
+			c.Machines[0].Events = []OPCUAEvents{{}, {NodeID: "i=2253"}}
+		}, "machines[0].events[1]"},
+		"notifier":               {withEvents(OPCUAEvents{NodeID: "Server"}), "machines[0].events[0].node_id"},
+		"path of a notifier":     {withEvents(OPCUAEvents{Path: "/a//b"}), "machines[0].events[0].path"},
+		"pattern of notifiers":   {withEvents(OPCUAEvents{Path: "/Objects/*"}), "machines[0].events[0].path"},
+		"event type":             {withEvents(OPCUAEvents{Types: []string{"ConditionType", "Alarm"}}), "machines[0].events[0].types[1]"},
+		"many event types":       {withEvents(OPCUAEvents{Types: slices.Repeat([]string{"i=2041"}, 21)}), "machines[0].events[0].types"},
+		"severity":               {withEvents(OPCUAEvents{MinSeverity: 1001}), "machines[0].events[0].min_severity"},
+		"queue of events":        {withEvents(OPCUAEvents{QueueSize: 100_001}), "machines[0].events[0].queue_size"},
+		"no source":              {withEvents(OPCUAEvents{Sources: []OPCUAEventSource{{MachineID: "M1"}}}), "machines[0].events[0].sources[0].source"},
+		"source twice":           {withEvents(OPCUAEvents{Sources: []OPCUAEventSource{{"a", "M1", ""}, {"a", "M2", ""}}}), "machines[0].events[0].sources[1].source"},
+		"source of no machine":   {withEvents(OPCUAEvents{Sources: []OPCUAEventSource{{"a", "a/b", ""}}}), "machines[0].events[0].sources[0].machine_id"},
+		"source of no site":      {withEvents(OPCUAEvents{Sources: []OPCUAEventSource{{"a", "M1", "a/b"}}}), "machines[0].events[0].sources[0].site_id"},
+		"nothing to acknowledge": {func(c *OPCUAConnection) { c.Acknowledge = true }, "acknowledge"},
+		"no node":                {func(c *OPCUAConnection) { c.Machines[0].Nodes = nil }, "machines[0].nodes"},
+		"node id":                {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].NodeID = "Temperature" }, "machines[0].nodes[1].node_id"},
+		"same signal twice":      {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Signal = "MyStoredVariable" }, "machines[0].nodes[1].signal"},
+		"reserved signal":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].Signal = "status" }, "machines[0].nodes[1].signal"},
+		"unknown discovery":      {func(c *OPCUAConnection) { c.Discover = []string{"machinery", "euromap"} }, "discover[1]"},
+		"discovered twice":       {func(c *OPCUAConnection) { c.Discover = []string{"packml", "packml"} }, "discover[1]"},
+		"no bound":               {func(c *OPCUAConnection) { c.MaxNodes = -1 }, "max_nodes"},
+		"browses all the time":   {func(c *OPCUAConnection) { c.BrowseInterval = time.Second }, "browse_interval"},
+		"no address":             {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].NodeID = "" }, "machines[0].nodes[0].node_id"},
+		"path":                   {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Path = "/a//b" }, "machines[0].nodes[0].path"},
+		"pattern without signal": {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Path = "/a/*" }, "machines[0].nodes[0].signal"},
+		"unknown capture":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[0].Signal = "{line}.x" }, "machines[0].nodes[0].signal"},
+		"machine not captured":   {func(c *OPCUAConnection) { c.Machines[0].MachineID = "{machine}" }, "machines[0].nodes[1].machine_id"},
 		"same node twice": {func(c *OPCUAConnection) {
 			n := c.Machines[0].Nodes[0]
 			n.Signal = "again"
