@@ -28,8 +28,8 @@ type opcuaCmd struct {
 type opcuaServer struct {
 	configFlag
 	Connection       string        `help:"Connection of the configuration, instead of a URL." placeholder:"NAME"`
-	SecurityPolicy   string        `help:"None, Basic256Sha256, Aes128_Sha256_RsaOaep or Aes256_Sha256_RsaPss." default:"None"`
-	SecurityMode     string        `help:"None, Sign or SignAndEncrypt." default:"None"`
+	SecurityPolicy   string        `help:"None, Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss, or best." default:"None"`
+	SecurityMode     string        `help:"None, Sign or SignAndEncrypt; left out, the last, and None with the policy None."`
 	ServerThumbprint string        `help:"SHA-256 of the server's certificate, where security is on." placeholder:"HEX"`
 	ServerCAFile     string        `name:"server-ca-file" help:"CA that signed the server's certificate, instead of its SHA-256." placeholder:"FILE"`
 	Username         string        `help:"User name, if the server wants one."`
@@ -57,6 +57,11 @@ func (o *opcuaServer) find(e *env, args []string) (config.OPCUAConnection, link.
 		Name: "server", Endpoint: args[0], SecurityPolicy: o.SecurityPolicy, SecurityMode: o.SecurityMode,
 		ServerThumbprint: o.ServerThumbprint, ServerCAFile: o.ServerCAFile, Username: o.Username, PasswordFile: o.PasswordFile,
 		UserCertFile: o.UserCertFile, UserKeyFile: o.UserKeyFile,
+	}
+	if cfg.SecurityMode == "" && cfg.SecurityPolicy != config.PolicyNone {
+		cfg.SecurityMode = config.ModeSignAndEncrypt
+	} else if cfg.SecurityMode == "" {
+		cfg.SecurityMode = config.ModeNone
 	}
 	return cfg, link.Deps{Folder: o.Folder}, args[1:], checkServer(cfg)
 }

@@ -69,6 +69,7 @@ func TestOPCUACommands(t *testing.T) {
 	want(opcua("read", "--connection", "oven", "--config", file, stored), exitUsage, "", "only press")
 	want(opcua("read", "--connection", "press", "--config", file, url, stored), exitUsage, "", "not both")
 	want(opcua("read", "--security-mode", "Sign", url, stored), exitUsage, "", "--security-mode")
+	want(opcua("read", "--security-policy", "best", url, stored), exitFailed, "", "SignAndEncrypt")
 	want(opcua("read", "--user-cert-file", "x.pem", url, stored), exitUsage, "", "--user-cert-file user_cert_file and user_key_file belong together")
 	want(opcua("read", "opc.tcp://127.0.0.1:1", stored), exitFailed, "", "is the server running")
 
