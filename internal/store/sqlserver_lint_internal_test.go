@@ -110,6 +110,8 @@ var statements = map[string]statement{
 	"replaceNote":          replaceNote,
 	"insertNote":           insertNote,
 	"dropBirth":            dropBirth,
+	"cursorsOfConnection":  cursorsOfConnection,
+	"putCursor":            putCursor,
 	"rollback":             rollback,
 	"rollupBlock":          rollupBlock,
 	"rollups":              rollups,

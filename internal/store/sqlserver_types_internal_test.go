@@ -239,6 +239,8 @@ func callEverything(ctx context.Context, s *Store) {
 	_, _ = s.AuditEntries(ctx, mes.AuditFilter{Action: "a", Connection: "c", CreatedBy: "k", State: "done", Before: id, Limit: 1})
 	_, _ = s.BeginAudit(ctx, mes.AuditEntry{ID: id, Action: "a", State: "pending", CreatedAt: at, Request: []byte("{}")}, nil)
 	_ = s.FinishAudit(ctx, id, "done", at, "", []byte("{}"))
+	_, _ = s.OPCUACursors(ctx, "press")
+	_ = s.KeepOPCUACursors(ctx, "press", []mes.OPCUACursor{{Node: id, At: at, Gap: mes.OPCUAGap{From: at}}})
 	_ = s.Skip(ctx, 3, l)
 	_, _ = s.Follow(ctx, []int{3}, []lease.Lease{l}, 10, func(*Tx, *journal.Batch) error { return nil })
 	for _, last := range []bool{false, true} {

@@ -1,5 +1,5 @@
--- What a connection to the floor has to know after a restart, such as up to where nothing
--- is missing of the nodes of an OPC UA server.
+-- What a connection to the floor has to know after a restart, such as which certificates
+-- of OPC UA servers somebody has to decide of.
 
 -- +goose Up
 

@@ -38,6 +38,8 @@ type Store interface {
 	ChangeSparkplugBirths(ctx context.Context, connection string, change mes.SparkplugChange) error
 	ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error)
 	PutConnectionNote(ctx context.Context, connection, name string, note []byte) error
+	OPCUACursors(ctx context.Context, connection string) ([]mes.OPCUACursor, error)
+	KeepOPCUACursors(ctx context.Context, connection string, cursors []mes.OPCUACursor) error
 	RevokeAPIKey(ctx context.Context, id mes.ID, at time.Time) error
 	ReplaceAPIKey(ctx context.Context, old mes.ID, oldExpires time.Time, key mes.APIKey) error
 }
@@ -79,6 +81,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"SparkplugBirths":        testSparkplugBirths,
 		"ConnectionNotes":        testConnectionNotes,
 		"Audit":                  testAudit,
+		"OPCUACursors":           testOPCUACursors,
 		"APIKeys":                testAPIKeys,
 		"APIKeyReplaced":         testAPIKeyReplaced,
 		"Outbox":                 testOutbox,
