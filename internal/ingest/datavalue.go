@@ -57,7 +57,7 @@ func encodeDataValue(r *mes.Record) []byte {
 }
 
 // keptFlags say something of a value that nothing else tells.
-var keptFlags = []mes.Flag{mes.FlagOverflow, mes.FlagRetained}
+var keptFlags = []mes.Flag{mes.FlagOverflow, mes.FlagRetained, mes.FlagSemanticsChanged, mes.FlagStructureChanged}
 
 func timeText(t time.Time) string {
 	if t.IsZero() {

@@ -97,6 +97,10 @@ const (
 	FlagRetained Flag = "retained"
 	// FlagOverflow: the OPC UA server's queue for this node lost values before this.
 	FlagOverflow Flag = "overflow"
+	// FlagSemanticsChanged and FlagStructureChanged: the meaning, or the type, of the OPC UA
+	// node's values is another from here on (OPC 10000-4, 7.39.1).
+	FlagSemanticsChanged Flag = "semantics_changed"
+	FlagStructureChanged Flag = "structure_changed"
 )
 
 // Door is the protocol that a record came in by.

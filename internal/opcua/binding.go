@@ -1,6 +1,8 @@
 package opcua
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -73,8 +75,9 @@ func (b *binding) record(dv *ua.DataValue, known *vqt.Variable, receivedAt time.
 	}
 	v, err := vqt.Of(dv, known)
 	r.Time, r.TimeOrigin, r.ServerTime, r.StatusCode = v.Time, v.TimeOrigin, v.ServerTime, v.StatusCode
-	if v.Overflow {
-		r.Flags = append(r.Flags, mes.FlagOverflow)
+	r.Flags = flagsOf(&v)
+	if r.TimeOrigin == mes.TimeSource { // it comes again from history
+		r.QuarantineID = b.quarantineID(&r)
 	}
 	if err == nil {
 		r.Signals, err = v.Signals(b.signal, b.unit, b.enum)
@@ -100,4 +103,25 @@ func (b *binding) record(dv *ua.DataValue, known *vqt.Variable, receivedAt time.
 	}
 	r.Status = status
 	return r
+}
+
+// quarantineID is the same for the same value of the node, by whichever way it comes.
+func (b *binding) quarantineID(r *mes.Record) mes.ID {
+	return mes.DerivedID(r.Time, strings.Join([]string{
+		"opcua value", b.connection, b.siteID, b.machineID, b.signal,
+		strconv.FormatUint(uint64(r.StatusCode), 16), r.Time.Format(time.RFC3339Nano),
+	}, "\x00"))
+}
+
+func flagsOf(v *vqt.VQT) (flags []mes.Flag) {
+	if v.Overflow {
+		flags = append(flags, mes.FlagOverflow)
+	}
+	if v.SemanticsChanged {
+		flags = append(flags, mes.FlagSemanticsChanged)
+	}
+	if v.StructureChanged {
+		flags = append(flags, mes.FlagStructureChanged)
+	}
+	return flags
 }

@@ -14,12 +14,19 @@ const (
 	infoTypeDataValue = 0x0400
 	infoBitsMask      = 0x03FF
 	infoOverflow      = 0x0080
+	infoHistorian     = 0x001F // OPC 10000-11, 6.3: raw, interpolated, partial, …
+	semanticsChanged  = 0x4000
+	structureChanged  = 0x8000
 )
 
 // VQT is value, quality and time of one DataValue (OPC 10000-4, 7.11).
 type VQT struct {
-	// StatusCode is without the bits that say something of the server's queue.
+	// StatusCode is without the bits that say how the value came: what is notified, and
+	// read from history later, is the same value.
 	StatusCode mes.StatusCode
+	// SemanticsChanged and StructureChanged: the meaning, or the type, of the node's values
+	// is another from here on. Only notifications say so.
+	SemanticsChanged, StructureChanged bool
 	// Overflow means that the server's queue lost values before this one.
 	Overflow bool
 	// Time is the source's, else the server's, in microseconds; zero with TimeReceipt
@@ -42,7 +49,7 @@ type VQT struct {
 func Of(dv *ua.DataValue, v *Variable) (VQT, error) {
 	var q VQT
 	q.Time, q.TimeOrigin, q.ServerTime = times(dv)
-	q.StatusCode, q.Overflow = statusCode(dv)
+	q.statusCode(dv)
 	if dv == nil || !dv.Has(ua.DataValueValue) || q.StatusCode.Severity() == "bad" {
 		q.content = v.null()
 		return q, nil
@@ -79,21 +86,21 @@ func times(dv *ua.DataValue) (t time.Time, origin mes.TimeOrigin, server time.Ti
 	}
 }
 
-// statusCode returns the value's status and whether the server's queue lost
-// values before it. The overflow bit says something of the queue, not of the
-// value, so it is taken out of the code: the same value read from history has
-// the same identity.
-func statusCode(dv *ua.DataValue) (mes.StatusCode, bool) {
+// statusCode takes out of the status what belongs to the way by which the value came: the
+// overflow of the server's queue, what a historian says of its storage, and what is told
+// once, with a notification.
+func (q *VQT) statusCode(dv *ua.DataValue) {
 	if dv == nil || !dv.Has(ua.DataValueStatusCode) {
-		return 0, false
+		return
 	}
 	code := uint32(dv.Status)
-	if code&infoTypeMask != infoTypeDataValue || code&infoOverflow == 0 {
-		return mes.StatusCode(code), false
+	q.SemanticsChanged, q.StructureChanged = code&semanticsChanged != 0, code&structureChanged != 0
+	code &^= semanticsChanged | structureChanged
+	if code&infoTypeMask == infoTypeDataValue {
+		q.Overflow = code&infoOverflow != 0
+		if code &^= infoOverflow | infoHistorian; code&infoBitsMask == 0 {
+			code &^= infoTypeMask
+		}
 	}
-	code &^= infoOverflow
-	if code&infoBitsMask == 0 {
-		code &^= infoTypeMask
-	}
-	return mes.StatusCode(code), true
+	q.StatusCode = mes.StatusCode(code)
 }

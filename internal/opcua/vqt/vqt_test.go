@@ -143,6 +143,9 @@ func TestStatusCodes(t *testing.T) {
 		"overflow":           {0x480, 0, true},
 		"overflow and limit": {0x40900580, 0x40900500, true},
 		"bit of no meaning":  {0x80, 0x80, false},
+		"of a historian":     {0x41F, 0, false},
+		"historian, limit":   {0x502, 0x500, false},
+		"changed":            {0xC000, 0, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +154,8 @@ func TestStatusCodes(t *testing.T) {
 			dv.Status = tc.in
 			dv.UpdateMask()
 			r, err := Of(dv, nil)
-			if err != nil || r.StatusCode != tc.want || r.Overflow != tc.overflow {
+			if err != nil || r.StatusCode != tc.want || r.Overflow != tc.overflow ||
+				r.SemanticsChanged != (tc.in&0x4000 != 0) || r.StructureChanged != (tc.in&0x8000 != 0) {
 				t.Errorf("status %x, overflow %v; want %x, %v", uint32(r.StatusCode), r.Overflow, uint32(tc.want), tc.overflow)
 			}
 			// A bad value is to be ignored, an uncertain one is one.
