@@ -60,12 +60,12 @@ type adapterBody struct {
 	Doubtful int64 `json:"doubtful" example:"0" validate:"required"`
 	// Connects at which the broker had lost the session, and with it what it kept.
 	SessionsLost int64 `json:"sessions_lost" example:"0" validate:"required"`
-	// Values that were read from the history of an OPC UA server after an interruption.
+	// Nodes of OPC UA of which values may be missing that are still looked for in the server's history.
+	GapsOpen int `json:"gaps_open" example:"0" validate:"required"`
+	// Values that were found in the history of an OPC UA server and were not there.
 	Backfilled int64 `json:"backfilled" example:"0" validate:"required"`
-	// Records which say that values of an OPC UA server may have been lost.
+	// Records (Event) that say that values of OPC UA may be lost.
 	Gaps int64 `json:"gaps" example:"0" validate:"required"`
-	// Nodes that may have missed something which is not filled in yet.
-	Missing int `json:"missing" example:"0" validate:"required"`
 	// The certificates by which a connection to an OPC UA server is made.
 	Certificates []certificateEndBody `json:"certificates" validate:"required"`
 	// The subscriptions, in configured order.
@@ -102,7 +102,7 @@ func (a *API) listAdapters(c echo.Context) error {
 		body := adapterBody{
 			adapterSummary: newAdapterSummary(s), Since: s.Since.UTC(), Detail: s.Detail, flowBody: newFlow(s.Flow, now),
 			Reconnects: s.Reconnects, Repeated: s.Repeated, Doubtful: s.Doubtful, SessionsLost: s.SessionsLost,
-			Backfilled: s.Backfilled, Gaps: s.Gaps, Missing: s.Missing,
+			GapsOpen: s.GapsOpen, Backfilled: s.Backfilled, Gaps: s.Gaps,
 			Certificates: []certificateEndBody{}, Bindings: []bindingBody{},
 		}
 		for _, e := range s.Certificates {

@@ -67,7 +67,7 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 	f := setup(t, func(f *fixture) {
 		f.adapters = []mes.AdapterStatus{{
 			Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: at, Flow: flow,
-			Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6, Backfilled: 7, Gaps: 8, Missing: 9,
+			Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6, Backfilled: 7, Gaps: 8, GapsOpen: 9,
 			Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfClient, NotAfter: time.Now().Add(-36 * time.Hour)}},
 			Bindings:     []mes.BindingStatus{{Name: "plant/{machine}/#", State: mes.BindingLimited, Since: at, Flow: flow}, {Name: "quiet", State: mes.BindingWaiting, Since: at}},
 		}}
@@ -85,7 +85,7 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 			t.Errorf("the newest message is %v s old", age)
 		}
 	}
-	if got := fmt.Sprintf("%v %v %v %v %v %v %v", a["reconnects"], a["repeated"], a["doubtful"], a["sessions_lost"], a["backfilled"], a["gaps"], a["missing"]); got != "1 4 5 6 7 8 9" {
+	if got := fmt.Sprintf("%v %v %v %v %v %v %v", a["reconnects"], a["repeated"], a["doubtful"], a["sessions_lost"], a["backfilled"], a["gaps"], a["gaps_open"]); got != "1 4 5 6 7 8 9" {
 		t.Errorf("%s in %s", got, r.body)
 	}
 	if end := a["certificates"].([]any)[0].(object); end["use"] != "client" || fmt.Sprint(end["days_left"]) != "-2" || end["not_after"] == nil {

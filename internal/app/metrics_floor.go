@@ -60,9 +60,9 @@ var (
 	repeatedDesc     = desc("connection_repeated_total", "Messages that came again and were known, or retained and no news.", "door", "connection")
 	doubtfulDesc     = desc("connection_doubtful_total", "Messages that may have come before and are stored.", "door", "connection")
 	lostSessionsDesc = desc("connection_sessions_lost_total", "Connects at which the broker had lost the session.", "door", "connection")
-	backfilledDesc   = desc("connection_backfilled_total", "Values read from the history of an OPC UA server.", "door", "connection")
-	gapsDesc         = desc("connection_gaps_total", "Records which say that values may have been lost.", "door", "connection")
-	missingDesc      = desc("connection_missing", "Nodes that may have missed something which is not filled in yet.", "door", "connection")
+	gapsOpenDesc     = desc("connection_gaps_open", "Nodes of which values may be missing that are still looked for.", "door", "connection")
+	backfilledDesc   = desc("connection_backfilled_total", "Values that were found in a server's history.", "door", "connection")
+	gapsDesc         = desc("connection_gaps_total", "Records that say that values may be lost.", "door", "connection")
 	certificateDesc  = desc("connection_certificate_not_after_timestamp_seconds", "Until when a certificate of the connection is valid: the client's, its user's or the server's.", "door", "connection", "certificate")
 	bindingStateDesc = desc("binding_state", "1 for the state that the subscription is in.", "door", "connection", "binding", "state")
 	bindingSinceDesc = desc("binding_state_since_timestamp_seconds", "When that state began.", "door", "connection", "binding")
@@ -74,7 +74,7 @@ func (c *adapterCollector) Describe(ch chan<- *prometheus.Desc) {
 	connectionDescs.describe(ch)
 	bindingDescs.describe(ch)
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, backfilledDesc, gapsDesc, missingDesc, certificateDesc,
+		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, gapsOpenDesc, backfilledDesc, gapsDesc, certificateDesc,
 		bindingStateDesc, bindingSinceDesc,
 	} {
 		ch <- d
@@ -87,13 +87,13 @@ func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, 1, door, s.Name, string(s.State))
 		ch <- prometheus.MustNewConstMetric(sinceDesc, prometheus.GaugeValue, seconds(s.Since), door, s.Name)
 		connectionDescs.collect(ch, s.Flow, door, s.Name)
+		ch <- prometheus.MustNewConstMetric(gapsOpenDesc, prometheus.GaugeValue, float64(s.GapsOpen), door, s.Name)
 		for d, n := range map[*prometheus.Desc]int64{
 			reconnectsDesc: s.Reconnects, repeatedDesc: s.Repeated, doubtfulDesc: s.Doubtful, lostSessionsDesc: s.SessionsLost,
 			backfilledDesc: s.Backfilled, gapsDesc: s.Gaps,
 		} {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), door, s.Name)
 		}
-		ch <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(s.Missing), door, s.Name)
 		for _, e := range s.Certificates {
 			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, seconds(e.NotAfter), door, s.Name, string(e.Use))
 		}

@@ -26,7 +26,7 @@ func TestFloorMetrics(t *testing.T) {
 		return []mes.AdapterStatus{
 			{Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: time.Unix(900, 0), Flow: flow, Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6,
 				Bindings: []mes.BindingStatus{{Name: "a/{machine}", State: mes.BindingGranted, Since: time.Unix(901, 0), Flow: flow}, {Name: "b/#", State: mes.BindingRefused}}},
-			{Door: mes.DoorOPCUA, Name: "plant", State: mes.AdapterBackingOff,
+			{Door: mes.DoorOPCUA, Name: "plant", State: mes.AdapterBackingOff, GapsOpen: 7, Backfilled: 8, Gaps: 9,
 				Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfServer, NotAfter: time.Unix(2000, 0)}}},
 		}
 	}})
@@ -53,6 +53,9 @@ func TestFloorMetrics(t *testing.T) {
 		`plantgate_connection_repeated_total{connection="plant",door="mqtt"} 4`,
 		`plantgate_connection_doubtful_total{connection="plant",door="mqtt"} 5`,
 		`plantgate_connection_sessions_lost_total{connection="plant",door="mqtt"} 6`,
+		`plantgate_connection_gaps_open{connection="plant",door="opcua"} 7`,
+		`plantgate_connection_backfilled_total{connection="plant",door="opcua"} 8`,
+		`plantgate_connection_gaps_total{connection="plant",door="opcua"} 9`,
 		`plantgate_connection_lag_seconds_bucket{connection="plant",door="mqtt",le="0.005"} 1`,
 		`plantgate_connection_lag_seconds_bucket{connection="plant",door="mqtt",le="0.01"} 2`,
 		`plantgate_connection_lag_seconds_sum{connection="plant",door="mqtt"} 0.01`,

@@ -27,7 +27,8 @@ func (a *App) openOPCUA(c config.OPCUAConnection, to ingest.Ingester) (adapter, 
 		to = b.Ingester(to)
 	}
 	ad, err := opcua.New(c, opcua.Deps{
-		Ingester: to, Notebook: a.storage.storeOf(), Audit: a.storage.storeOf(), Judge: judgeOf(a.cfg, a.certificates()), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
+		Ingester: to, Cursors: a.storage.storeOf(), Retention: a.cfg.Data.Retention, Notebook: a.storage.storeOf(), Audit: a.storage.storeOf(),
+		Judge: judgeOf(a.cfg, a.certificates()), Logger: a.log, SiteID: a.cfg.Site.ID, Folder: a.cfg.Server.TLS.Folder,
 	})
 	if err != nil || b == nil {
 		return ad, err

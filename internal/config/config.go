@@ -234,7 +234,8 @@ func (c *Config) ApplyElementDefaults() {
 		orDefault(&o.BrowseInterval, defaultBrowseInterval)
 		orDefault(&o.MaxNodesPerSubscription, maxNodesPerSubscription)
 		orDefault(&o.History.Mode, HistoryAuto)
-		orDefault(&o.History.MaxAge, historyMaxAge)
+		orDefault(&o.History.MaxAge, defaultHistoryMaxAge)
+		orDefault(&o.History.ValuesPerNode, defaultValuesPerNode)
 		o.Bridge.fill()
 	}
 }

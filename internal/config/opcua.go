@@ -75,29 +75,6 @@ type OPCUAConnection struct {
 	Acknowledge bool `koanf:"acknowledge"`
 }
 
-// OPCUAHistory says what is read of a server's history after an interruption.
-type OPCUAHistory struct {
-	// Mode is auto, or off.
-	Mode string `koanf:"mode"`
-	// MaxAge is how far back it is read; what is older is noted as lost.
-	MaxAge time.Duration `koanf:"max_age"`
-}
-
-// Modes of history.
-const (
-	HistoryAuto = "auto"
-	HistoryOff  = "off"
-)
-
-// historyMaxAge is how far back history is read unless configured.
-const historyMaxAge = 24 * time.Hour
-
-// IsOff tells whether no history is read.
-func (h OPCUAHistory) IsOff() bool { return h.Mode == HistoryOff }
-
-// Lookback is how far back history is read.
-func (h OPCUAHistory) Lookback() time.Duration { return cmp.Or(h.MaxAge, historyMaxAge) }
-
 // Secured tells whether messages are signed, at least.
 func (o OPCUAConnection) Secured() bool { return o.Mode() != ModeNone }
 
@@ -217,6 +194,7 @@ func (o OPCUAConnection) Validate() []Fault {
 	o.validateMachines(&f)
 	o.validateBridge(&f)
 	o.validateAllowed(&f)
+	o.History.validate(&f)
 	return f.list
 }
 
@@ -275,12 +253,6 @@ func (o OPCUAConnection) validateIntervals(f *faults) {
 	}
 	if o.QueueSize < 1 || o.QueueSize > maxOPCUAQueueSize {
 		f.add("queue_size", "must be 1 to %d, not %d", maxOPCUAQueueSize, o.QueueSize)
-	}
-	if o.History.Mode != "" && o.History.Mode != HistoryAuto && o.History.Mode != HistoryOff {
-		f.add("history.mode", "must be auto or off, not %q", o.History.Mode)
-	}
-	if o.History.MaxAge < 0 {
-		f.add("history.max_age", "must not be negative")
 	}
 	if o.MaxNodesPerSubscription < 0 {
 		f.add("max_nodes_per_subscription", "must be at least 1, or 0 for %d", maxNodesPerSubscription)

@@ -43,6 +43,8 @@ type OPCUANode struct {
 	// SamplingInterval and QueueSize are the connection's where they are 0.
 	SamplingInterval time.Duration `koanf:"sampling_interval"`
 	QueueSize        uint32        `koanf:"queue_size"`
+	// History is auto or off; "" is as the connection has it.
+	History string `koanf:"history"`
 }
 
 // The forms of an enumeration.
@@ -321,6 +323,7 @@ func (n OPCUANode) validateMonitoring(key string, f *faults) {
 	if n.SamplingInterval < 0 {
 		f.add(key+".sampling_interval", "must not be negative")
 	}
+	checkHistoryMode(f, key+".history", n.History)
 	if n.QueueSize > maxOPCUAQueueSize {
 		f.add(key+".queue_size", "must be at most %d, not %d", maxOPCUAQueueSize, n.QueueSize)
 	}

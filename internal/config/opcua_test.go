@@ -68,6 +68,8 @@ func TestOPCUAFaults(t *testing.T) {
 		"no queue":                 {func(c *OPCUAConnection) { c.QueueSize = 0 }, "queue_size"},
 		"history":                  {func(c *OPCUAConnection) { c.History.Mode = "on" }, "history.mode"},
 		"future history":           {func(c *OPCUAConnection) { c.History.MaxAge = -1 }, "history.max_age"},
+		"history by one value":     {func(c *OPCUAConnection) { c.History.ValuesPerNode = 1 }, "history.values_per_node"},
+		"history of a node":        {func(c *OPCUAConnection) { c.Machines[0].Nodes[1].History = "yes" }, "machines[0].nodes[1].history"},
 		"sessions without nodes":   {func(c *OPCUAConnection) { c.MaxNodesPerSubscription = -1 }, "max_nodes_per_subscription"},
 		"watchdog too short":       {func(c *OPCUAConnection) { c.Watchdog = time.Second }, "watchdog"},
 		"no machine":               {func(c *OPCUAConnection) { c.Machines = nil }, "machines"},

@@ -38,12 +38,12 @@ type AdapterStatus struct {
 	Doubtful int64 `json:"doubtful,omitempty"`
 	// SessionsLost counts connects at which the broker knew the client no more.
 	SessionsLost int64 `json:"sessions_lost,omitempty"`
-	// Backfilled counts values that were read from the history of an OPC UA server, Gaps
-	// the records that say that values may have been lost; Missing is how many nodes may
-	// have missed something that is not filled in yet.
+	// GapsOpen are nodes of OPC UA of which values may be missing that are still looked for
+	// in the server's history, Backfilled counts values that were found there, and Gaps the
+	// records of what may be lost.
+	GapsOpen   int   `json:"gaps_open,omitempty"`
 	Backfilled int64 `json:"backfilled,omitempty"`
 	Gaps       int64 `json:"gaps,omitempty"`
-	Missing    int   `json:"missing,omitempty"`
 	// Certificates are those by which an OPC UA connection is made, by use.
 	Certificates []CertificateEnd `json:"certificates,omitempty"`
 	// Bindings are the subscriptions, in configured order.

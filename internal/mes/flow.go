@@ -97,6 +97,8 @@ func (s AdapterStatus) After(before AdapterStatus) AdapterStatus {
 	s.Repeated += before.Repeated
 	s.Doubtful += before.Doubtful
 	s.SessionsLost += before.SessionsLost
+	s.Backfilled += before.Backfilled
+	s.Gaps += before.Gaps
 	if s.Bindings == nil {
 		s.Bindings = before.Bindings
 		return s
@@ -117,7 +119,7 @@ func (s AdapterStatus) After(before AdapterStatus) AdapterStatus {
 // AtRest is the status of a connection that is not this server's now: nothing comes, and
 // nothing is in hand.
 func (s AdapterStatus) AtRest() AdapterStatus {
-	s.InHand, s.Rate = 0, 0
+	s.InHand, s.Rate, s.GapsOpen = 0, 0, 0
 	list := make([]BindingStatus, len(s.Bindings))
 	for i, b := range s.Bindings {
 		b.State, b.InHand, b.Rate = BindingWaiting, 0, 0

@@ -2,7 +2,6 @@ package opcua
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -28,7 +27,11 @@ type Deps struct {
 	Folder string
 	// Judge decides which servers are trusted; nil knows the configuration only.
 	Judge *trust.Judge
-	// Notebook keeps the cursors of nodes; without it they are forgotten at a stop.
+	// Cursors keeps how far values are stored; nil forgets it with the process.
+	Cursors Cursors
+	// Retention is how old a record may be; 0 is as old as it likes.
+	Retention time.Duration
+	// Notebook keeps up to when events came; nil forgets it with the process.
 	Notebook Notebook
 	// Audit keeps what people do to alarms; without it nobody may act on them.
 	Audit Audit
@@ -55,9 +58,7 @@ type Adapter struct {
 	deps   Deps
 	timing timing
 	status *status
-	// cursors is up to where nothing is missing of each node.
-	cursors *cursors
-	queue   *queue
+	queue  *queue
 	// notifiers are what events are read from, typeNames the names of their types, heard up
 	// to when they came, alarms those that there are now, trouble what sessions ended at. The
 	// first three are of the goroutine of the first lane.
@@ -68,6 +69,8 @@ type Adapter struct {
 	alarms    alarms
 	// specs are what is configured.
 	specs []*spec
+	// cursors tell how far each node has come, and what may be missing.
+	cursors *cursors
 	// Of the goroutine of the first lane: the nodes, whether they were dealt out, the
 	// lanes that have them, and what starts and ends all but the first.
 	nodes []*node
@@ -103,9 +106,8 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	deps = deps.withDefaults()
 	deps.Logger = deps.Logger.With("connection", cfg.Name)
 	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now), wanted: make(chan struct{}, 1)}
-	a.cursors = newCursors(cfg.Name, deps.Notebook, deps.Logger)
-	a.status.missing = a.cursors.count
-	a.queue = newQueue(deps, a.status, a.cursors, t)
+	a.cursors = newCursors(cfg.Name, deps.Cursors, deps.Logger, t)
+	a.queue = newQueue(deps, a.cursors, a.status, t)
 	a.specs = specs(cfg, deps.SiteID)
 	a.notifiers, a.typeNames = notifiers(cfg, deps.SiteID), map[string]string{}
 	a.heard, a.alarms.table = newHeard(cfg.Name, deps.Notebook), alarm.NewTable()
@@ -117,7 +119,11 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 func (a *Adapter) CheckFiles() error { return link.CheckFiles(a.cfg, a.deps.Now()) }
 
 // Status tells where the connection stands. It may be called at any time.
-func (a *Adapter) Status() mes.AdapterStatus { return a.status.read() }
+func (a *Adapter) Status() mes.AdapterStatus {
+	s := a.status.read()
+	s.GapsOpen, s.Backfilled, s.Gaps = a.cursors.counts()
+	return s
+}
 
 // Run keeps the connection until ctx ends. Then it deletes the subscription,
 // waits until what was received is stored (10 s at most), closes the session and
@@ -127,39 +133,28 @@ func (a *Adapter) Run(ctx context.Context) error {
 	defer cancel()
 	var consumer sync.WaitGroup
 	consumer.Go(func() { a.queue.consume(drainCtx) })
-	a.recall(ctx)
+
+	keeping, stop := context.WithCancel(drainCtx)
+	defer stop()
 	var keeper sync.WaitGroup
-	keeper.Go(func() { a.cursors.run(ctx, a.timing.flush) })
+	keeper.Go(func() { a.cursors.run(keeping) })
 	keeper.Go(func() { a.watchCertificates(ctx) })
 	if len(a.notifiers) > 0 {
-		keeper.Go(func() { a.heard.run(ctx, a.timing.flush, a.warnHeard) })
+		a.recallHeard(ctx)
+		keeper.Go(func() { a.heard.run(ctx, a.timing.cursors, a.warnHeard) })
 	}
 
 	a.runLanes(ctx, drainCtx)
 
-	close(a.queue.items)
+	close(a.queue.live)
 	consumer.Wait()
+	stop()
 	keeper.Wait()
-	a.cursors.finish(a.timing.link.Close)
+	a.cursors.finish()
 	a.finishHeard()
 	a.closers.Wait()
 	a.status.stop()
 	return nil
-}
-
-// recall reads the cursors that were kept. While the database is away they are read later.
-func (a *Adapter) recall(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, a.timing.link.Request)
-	defer cancel()
-	if err := a.cursors.load(ctx); err != nil && ctx.Err() == nil {
-		a.deps.Logger.Warn("opcua: cursors can't be read now, will be later", "error", err, "cause", errors.Unwrap(err))
-	}
-	if len(a.notifiers) == 0 {
-		return
-	}
-	if err := a.heard.load(ctx); err != nil && ctx.Err() == nil {
-		a.warnHeard(err)
-	}
 }
 
 // outlive returns a context that ends d after ctx does, or when it is cancelled.

@@ -31,7 +31,7 @@ func quick() timing {
 	t.backOffFirst, t.backOffMax = 20*time.Millisecond, 200*time.Millisecond
 	t.refused = 300 * time.Millisecond
 	t.nodeFirst, t.nodeMax = 100*time.Millisecond, time.Second
-	t.recover, t.flush = 50*time.Millisecond, 50*time.Millisecond
+	t.cursors, t.look = 50*time.Millisecond, 20*time.Millisecond
 	return t
 }
 

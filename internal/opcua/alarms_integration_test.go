@@ -125,7 +125,7 @@ func TestPeerAlarms(t *testing.T) {
 	if len(raised) != 2 || len(ids) != 2 {
 		t.Errorf("2 alarms that are told twice have %d identities", len(ids))
 	}
-	gaps := told(t, to, "gap records", 2, map[string]string{"gap.reason": eventsInterrupted})
+	gaps := told(t, to, "gap records", 2, map[string]string{"gap.reason": string(reasonNoEvents)})
 	if len(gaps) != 2 || gaps[0].MachineID == gaps[1].MachineID {
 		t.Errorf("gap records after %d records: %+v", before, gaps)
 	}

@@ -27,6 +27,8 @@ type binding struct {
 	// enum is what becomes of an enumeration.
 	enum vqt.Enum
 	ask  monitoring
+	// history is set where what is missed is read from the server's history.
+	history bool
 }
 
 // bindingOf is what a configured node becomes. A node that is mapped to statuses makes
@@ -43,6 +45,7 @@ func bindingOf(cfg config.OPCUAConnection, m config.OPCUAMachine, n config.OPCUA
 		convert:    newConversion(n),
 		enum:       enumForms[n.Enum],
 		ask:        newMonitoring(cfg, n),
+		history:    cfg.History.Reads(n),
 	}
 	if len(n.Map) > 0 {
 		b.dataType = mes.State

@@ -2,295 +2,292 @@ package opcua
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"hash/fnv"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
+
+	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/mes"
 )
 
-// Notebook keeps what a connection has to know after a restart. While the database is away
-// errors have mes.ErrStoreAway in their chain.
-type Notebook interface {
-	// ConnectionNotes are what was kept under names that begin with prefix.
-	ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error)
-	// PutConnectionNote keeps a text in the place of the one of that name.
-	PutConnectionNote(ctx context.Context, connection, name string, text []byte) error
+// Cursors keeps how far the values of each node are stored.
+type Cursors interface {
+	// OPCUACursors are those of a connection.
+	OPCUACursors(ctx context.Context, connection string) ([]mes.OPCUACursor, error)
+	// KeepOPCUACursors puts cursors in the place of those of the same nodes, each with its
+	// gap.
+	KeepOPCUACursors(ctx context.Context, connection string, cursors []mes.OPCUACursor) error
 }
 
-// Bounds of what is kept.
-const (
-	// cursorPages is into how many notes the cursors of a connection are dealt: those in
-	// which something changed are written.
-	cursorPages = 64
-	// cursorsPrefix begins the names of those notes.
-	cursorsPrefix = "opcua-cursors-"
-)
+// connectionID is the id by which it is kept when the connection was last heard of.
+var connectionID = mes.DerivedID(time.Time{}, "opcua connection")
 
-// cursors know, for each node, up to which time of the source nothing is missing: that of
-// the last value that is stored. It does not pass what is missing, until that is filled in
-// from the server's history or noted as lost, so that a restart takes up what is open. A
-// cursor that is kept is older at times; what is read again then has the identity of what
-// is there.
+// cursors follows how far each node has come, and keeps that in the store by a goroutine of
+// its own: no value waits for it, and an outage of the store holds up nobody. What is kept
+// may be older than the truth, so that a part of history is read again, and never newer:
+// a cursor and the gap before it are kept together.
 type cursors struct {
 	connection string
-	notebook   Notebook // nil keeps them in memory only
+	store      Cursors // nil keeps nothing
 	log        *slog.Logger
+	timing     timing
+	wake       chan struct{}
 
-	mu     sync.Mutex
-	of     map[string]*cursor
+	mu sync.Mutex
+	// loaded is set once the store has said what it has; nothing is kept before.
 	loaded bool
-	dirty  map[int]bool
+	stored map[mes.ID]mes.OPCUACursor
+	tracks map[mes.ID]*track
+	dirty  map[*track]struct{}
+	// before is when the connection was last heard of by another process, heard by each of
+	// the lanes of this one: what came until then is stored.
+	before     time.Time
+	heard      []time.Time
+	keptHeard  time.Time
+	filled     int64 // values read from history that were not there
+	gaps       int64 // gap records
+	openedGaps int   // tracks with a gap
 }
 
-type cursor struct {
-	// first is the time of the first value of this process, handed that of the last which
-	// went to ingest, live that of the last which is stored.
-	first, handed, live time.Time
-	// accounted is what is kept: up to there nothing is missing.
-	accounted time.Time
-	// missing is what may have been missed; zero if nothing was.
-	missing gap
-}
-
-// gap is a time in which values of a node may have been missed.
-type gap struct {
-	from, to time.Time
-	// overflow means that the server said so.
-	overflow bool
-}
-
-func (g gap) isZero() bool { return g.from.IsZero() }
-
-func newCursors(connection string, n Notebook, log *slog.Logger) *cursors {
-	return &cursors{connection: connection, notebook: n, log: log, of: map[string]*cursor{}, dirty: map[int]bool{}, loaded: n == nil}
-}
-
-// cursorKey names a node by what its values are of: node ids may change.
-func (b *binding) cursorKey() string { return b.siteID + "~" + b.machineID + "/" + b.signal }
-
-func pageOf(key string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(key)) // a hash takes everything
-	return int(h.Sum32() % cursorPages)
-}
-
-func (c *cursors) get(key string) *cursor {
-	if c.of[key] == nil {
-		c.of[key] = &cursor{}
+func newCursors(connection string, store Cursors, log *slog.Logger, tm timing) *cursors {
+	return &cursors{
+		connection: connection, store: store, log: log, timing: tm, wake: make(chan struct{}, 1), loaded: store == nil,
+		tracks: map[mes.ID]*track{}, stored: map[mes.ID]mes.OPCUACursor{}, dirty: map[*track]struct{}{}, heard: make([]time.Time, 1),
 	}
-	return c.of[key]
 }
 
-// momentOf is the time of a record by which cursors go.
-func momentOf(r *mes.Record) time.Time {
-	if r.Time.IsZero() {
-		return r.ReceivedAt
-	}
-	return r.Time
-}
-
-// arrived notes a live value. first is of one that says how things stand when monitoring
-// begins: if it is another than the last, values may have come in between.
-func (c *cursors) arrived(key string, at time.Time, first, overflow bool) {
+// follow returns the track of a node. It is named by what its values are of: where a node
+// is found by looking, its id may be another the next time.
+func (c *cursors) follow(b *binding) *track {
+	id := mes.DerivedID(time.Time{}, "opcua node\x00"+b.siteID+"\x00"+b.machineID+"\x00"+b.signal)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.get(key)
-	before := n.handed
-	if before.IsZero() {
-		before = n.accounted
+	t := c.tracks[id]
+	if t == nil {
+		t = &track{id: id}
+		c.tracks[id] = t
+		c.recall(t)
 	}
-	if !before.IsZero() && !at.Equal(before) && (first || overflow) {
-		n.miss(before, at, overflow)
-	}
-	if n.first.IsZero() {
-		n.first = at
-	}
-	n.handed = at
+	t.node = b
+	return t
 }
 
-// miss makes what is missing reach from one time to the other. A clock that was set back
-// makes the later time the earlier one.
-func (n *cursor) miss(from, to time.Time, overflow bool) {
-	if to.Before(from) {
-		from, to = to, from
+// recall takes over what the store has of a node. It is called with the lock held.
+func (c *cursors) recall(t *track) {
+	s, ok := c.stored[t.id]
+	if !ok {
+		return
 	}
-	if n.missing.isZero() || from.Before(n.missing.from) {
-		n.missing.from = from
+	delete(c.stored, t.id)
+	if !s.Gap.IsZero() {
+		c.widen(t, s.Gap.From, s.Gap.To, s.Gap.Since, latest(s.Gap.Since, c.before), false)
+		t.exact = false // it may have been made by a clock that was set back
 	}
-	if to.After(n.missing.to) {
-		n.missing.to = to
+	if t.committed.IsZero() {
+		t.committed = s.At
 	}
-	n.missing.overflow = n.missing.overflow || overflow
-}
-
-// stored notes that a live value is stored.
-func (c *cursors) stored(key string, at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := c.get(key)
-	n.live = at
-	if n.missing.isZero() {
-		c.account(key, n)
-	}
-}
-
-// account is called with the lock held.
-func (c *cursors) account(key string, n *cursor) {
-	if !n.live.IsZero() && !n.accounted.Equal(n.live) {
-		n.accounted = n.live
-		c.dirty[pageOf(key)] = true
-	}
-}
-
-// missing is what a node may have missed.
-func (c *cursors) missing(key string) gap {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := c.of[key]; n != nil {
-		return n.missing
-	}
-	return gap{}
-}
-
-// count is how many nodes may have missed something that is not filled in yet.
-func (c *cursors) count() (n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, one := range c.of {
-		if !one.missing.isZero() {
-			n++
-		}
-	}
-	return n
-}
-
-// settled notes that nothing of a gap is missing any more. What was found missing since
-// remains.
-func (c *cursors) settled(key string, g gap) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := c.get(key)
 	switch {
-	case n.missing.isZero():
-		return
-	case n.missing.from.Before(g.from), n.missing.to.After(g.to):
-		if !n.missing.from.Before(g.from) {
-			n.missing.from = g.to
-		}
-		return
+	case t.received.IsZero():
+		t.received = s.At
+	case !t.entry.IsZero() && !t.entry.Equal(s.At):
+		c.widen(t, s.At, t.entry, c.before, t.entryAt, false)
 	}
-	n.missing = gap{}
-	c.account(key, n)
 }
 
-// load reads what was kept. It may come late, when the database was away at the start:
-// what was missed since is between then and the first value of this process.
-func (c *cursors) load(ctx context.Context) error {
+// lanes tells how many sessions the connection has.
+func (c *cursors) lanes(n int) {
 	c.mu.Lock()
-	loaded := c.loaded
-	c.mu.Unlock()
-	if loaded {
-		return nil
+	defer c.mu.Unlock()
+	c.heard = append(c.heard[:min(n, len(c.heard))], make([]time.Time, max(n-len(c.heard), 0))...)
+}
+
+// interrupt notes that nothing has come of a node since a time, where that is known, and
+// where the node is now; nil where it is not known, since indices of namespaces move.
+func (c *cursors) interrupt(t *track, place *ua.NodeID, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.place = place
+	if !t.awaiting {
+		t.awaiting, t.since = true, since
 	}
-	notes, err := c.notebook.ConnectionNotes(ctx, c.connection, cursorsPrefix)
-	if err != nil {
-		return err
+}
+
+// arrived takes note of a value that comes now, before it is handed to ingest: what it
+// shows to be missing is known before it is stored.
+func (c *cursors) arrived(t *track, r *mes.Record, now time.Time) (at time.Time) {
+	if !says(r) {
+		return time.Time{}
+	}
+	if at = r.Time; at.IsZero() {
+		at = r.ReceivedAt
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for name, text := range notes {
-		kept := map[string]time.Time{}
-		if err := json.Unmarshal(text, &kept); err != nil {
-			c.log.Error("opcua: what was kept of cursors can't be read; what was missed before this start is not filled in", "note", name, "error", err)
-			continue
+	before := t.came
+	t.came = now
+	t.untimed = r.TimeOrigin != mes.TimeSource
+	first := t.awaiting
+	t.awaiting = false
+	switch {
+	case t.received.IsZero():
+		t.entry, t.entryAt = at, now
+	case first && (t.untimed || !at.Equal(t.received)):
+		since := t.since
+		if since.IsZero() {
+			since = latest(before, c.before)
 		}
-		for key, at := range kept {
-			n := c.get(key)
-			switch {
-			case n.first.IsZero():
-				n.accounted = at
-			case !n.first.Equal(at):
-				n.miss(at, n.first, false)
-			}
+		if !since.IsZero() { // what was not sampled yet then may be missing as well
+			since = since.Add(-t.node.ask.sampling)
 		}
+		c.widen(t, t.received, at, since, now, false)
+	case !first && r.HasFlag(mes.FlagOverflow):
+		c.widen(t, t.received, at, before, now, true)
 	}
-	c.loaded = true
-	return nil
+	t.received = at
+	return at
 }
 
-// flush keeps what has changed.
-func (c *cursors) flush(ctx context.Context) error {
-	if err := c.load(ctx); err != nil {
-		return err
+// widen opens the gap of a track or makes it larger. It is called with the lock held.
+func (c *cursors) widen(t *track, from, to, since, until time.Time, overflow bool) {
+	t.overflow = overflow && (t.overflow || !t.open())
+	if !t.open() {
+		c.openedGaps++
 	}
-	for page, text := range c.changed() {
-		if err := c.notebook.PutConnectionNote(ctx, c.connection, cursorsPrefix+strconv.Itoa(page), text); err != nil {
-			c.mu.Lock()
-			c.dirty[page] = true
-			c.mu.Unlock()
-			return fmt.Errorf("keep cursors: %w", err)
-		}
-	}
-	return nil
+	t.widen(from, to, since, until)
+	c.note(t)
+	c.hurry()
 }
 
-// changed are the pages that differ from what is kept, of which it is taken note.
-func (c *cursors) changed() map[int][]byte {
+func (c *cursors) note(t *track) { c.dirty[t] = struct{}{} }
+
+func (c *cursors) hurry() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// due are the gaps of tracks that can be looked at now, which needs to know where the node
+// is: those of an overflow alone only where they are wanted.
+func (c *cursors) due(tracks []*track, overflows bool) []interval {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.dirty) == 0 || c.notebook == nil {
+	if c.openedGaps == 0 || !c.loaded {
 		return nil
 	}
-	pages := map[int]map[string]time.Time{}
-	for page := range c.dirty {
-		pages[page] = map[string]time.Time{}
-	}
-	for key, n := range c.of {
-		if page := pages[pageOf(key)]; page != nil && !n.accounted.IsZero() {
-			page[key] = n.accounted
+	now := time.Now()
+	var list []interval
+	for _, t := range tracks {
+		if t.open() && t.place != nil && (overflows || !t.overflow) && !now.Before(t.next) {
+			list = append(list, t.interval())
 		}
 	}
-	clear(c.dirty)
-	texts := map[int][]byte{}
-	for number, page := range pages {
-		text, err := json.Marshal(page)
-		if err != nil { // a year that JSON does not have
-			c.log.Error("opcua: cursors can't be kept", "error", err)
-			continue
-		}
-		texts[number] = text
-	}
-	return texts
+	return list
 }
 
-// run keeps cursors now and then until ctx ends; finish keeps the last of them.
-func (c *cursors) run(ctx context.Context, every time.Duration) {
-	if c.notebook == nil {
-		return
-	}
-	failing := false
-	for sleep(ctx, every) == nil {
-		err := c.flush(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			c.log.Warn("opcua: cursors can't be kept now", "error", err, "cause", errors.Unwrap(err))
+// awaits tells whether a first value of one of the tracks is still to come: of a node that
+// is monitored.
+func (c *cursors) awaits(tracks []*track) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range tracks {
+		if t.awaiting && t.place != nil {
+			return true
 		}
-		failing = err != nil
+	}
+	return false
+}
+
+// failed counts an attempt that did not fill the gaps.
+func (c *cursors) failed(list []interval) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range list {
+		i.track.tries++
 	}
 }
 
-func (c *cursors) finish(wait time.Duration) {
-	if c.notebook == nil {
+// ended counts a session that ended by the history of a node.
+func (c *cursors) ended(t *track) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.ended++
+}
+
+// wait puts off gaps until the server may have more of their history.
+func (c *cursors) wait(list []interval) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range list {
+		i.track.next = time.Now().Add(c.timing.later << min(i.track.waits, maxWaits))
+		i.track.waits++
+	}
+}
+
+// settled takes note of what is stored, in the order in which it came.
+func (c *cursors) settled(entries []entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range entries {
+		e := &entries[i]
+		switch {
+		case e.kind == entryLive && !e.at.IsZero() && !e.ahead():
+			e.track.committed = e.at
+			c.note(e.track)
+		case e.kind == entryHeard && e.lane < len(c.heard):
+			c.heard[e.lane] = e.at
+		case e.kind == entryHistory:
+			c.read(e)
+		case e.kind == entryGap:
+			c.gaps++
+		}
+		for _, part := range e.closes {
+			c.close(part)
+		}
+	}
+}
+
+// read takes note of a value from history.
+func (c *cursors) read(e *entry) {
+	if e.isNew() {
+		c.filled++
+	}
+	t := e.track
+	if e.progress && t.open() && t.generation == e.generation && e.at.After(t.gap.From) && !e.at.After(t.gap.To) {
+		t.gap.From, t.ended = e.at, 0
+		c.note(t)
+	}
+}
+
+// done is a part of a gap that is filled, or recorded as lost.
+type done struct {
+	interval
+	// to is how far; since, where set, is when what is left began.
+	to, since time.Time
+}
+
+func (c *cursors) close(d done) {
+	t := d.track
+	if !t.open() || t.generation != d.generation {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	if err := c.flush(ctx); err != nil {
-		c.log.Warn("opcua: the last cursors were not kept; more of history is read after the next start", "error", err, "cause", errors.Unwrap(err))
+	c.note(t)
+	c.hurry()
+	if d.to.Before(t.gap.To) {
+		t.gap.From = latest(t.gap.From, d.to)
+		if !d.since.IsZero() {
+			t.gap.Since = latest(t.gap.Since, d.since)
+		}
+		return
 	}
+	t.gap, t.overflow, t.tries, t.ended, t.waits, t.next = mes.OPCUAGap{}, false, 0, 0, 0, time.Time{}
+	c.openedGaps--
+}
+
+// counts are the figures for the status.
+func (c *cursors) counts() (open int, filled, gaps int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.openedGaps, c.filled, c.gaps
 }

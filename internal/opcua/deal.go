@@ -57,6 +57,7 @@ func (a *Adapter) deal(ctx context.Context, c *opcua.Client) error {
 		a.lanes[i].take(part)
 	}
 	a.status.split(len(a.lanes))
+	a.cursors.lanes(len(a.lanes))
 	a.begin(a.lanes[1:])
 	return nil
 }
@@ -73,6 +74,7 @@ func (l *lane) take(nodes []*node) {
 func (l *lane) add(n *node) {
 	l.last++
 	n.handle = l.last
+	n.track = l.a.cursors.follow(&n.binding)
 	l.nodes = append(l.nodes, n)
 	l.handles[n.handle] = n
 }

@@ -8,7 +8,8 @@
 // watchdog is given up, whatever the connection says of itself, and built anew
 // with growing pauses. The first notification of each new monitored item is the
 // current value, so a rebuild reads the present state again. What changed
-// several times while there was no connection is lost at the server.
+// several times while there was no connection is read from the server's history, or
+// recorded as lost (backfill.go).
 //
 // The library is github.com/gopcua/opcua 0.9.1. Of 0.8.0 were missing a callback
 // for the end of a connection (it has only a channel, which blocks the client

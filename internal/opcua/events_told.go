@@ -62,13 +62,18 @@ func (s *session) eventTold(n *notifier, values []*ua.Variant) error {
 		return nil
 	}
 	if fault != nil {
-		return s.put(e.Faulty(c, values, fault), "")
+		return s.putEvent(e.Faulty(c, values, fault))
 	}
 	if e.Time.After(n.newest) {
 		n.newest = e.Time
 	}
 	s.a.alarms.table.Told(n.index, e, c)
-	return s.put(e.Record(c), "")
+	return s.putEvent(e.Record(c))
+}
+
+func (s *session) putEvent(r mes.Record) error {
+	s.a.status.flow.Received(1, r.ReceivedAt)
+	return s.put(entry{record: r})
 }
 
 // wants tells whether the event is one of those that are configured. Where the server
@@ -107,7 +112,7 @@ func (s *session) eventsLost(n *notifier, e *alarm.Event, now time.Time) error {
 	if at.IsZero() {
 		at = now
 	}
-	s.a.heard.lose(n.key(), n.newest, at, "the server's queue of events overflowed")
+	s.a.heard.lose(n.key(), n.newest, at, reasonOverflow)
 	return s.tellLosses()
 }
 
@@ -118,20 +123,26 @@ func (s *session) tellLosses() error {
 	}
 	for _, n := range s.a.notifiers {
 		for _, g := range s.a.heard.take(n.key()) {
-			var l losses
-			for _, o := range n.owners() {
-				l.note(lossKey{o.siteID, o.machineID, g.reason}, "events of "+n.name(), g.from, g.to)
-			}
-			records := l.records(s.a.cfg.Name, s.a.deps.Now())
-			for _, r := range records {
-				if err := s.put(r, ""); err != nil {
-					return err
-				}
-			}
-			s.a.status.lost(len(records))
-			if err := s.putItem(item{stored: func() { s.a.heard.settled(n.key(), g) }}); err != nil {
+			if err := s.tellLoss(n, g); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// tellLoss queues a gap record for each machine that the notifier may tell events of.
+func (s *session) tellLoss(n *notifier, g eventGap) error {
+	owners := n.owners()
+	for i, o := range owners {
+		of := &binding{connection: s.a.cfg.Name, siteID: o.siteID, machineID: o.machineID}
+		e := entry{kind: entryGap, record: gapRecord(of, g.reason, mes.Micros(g.from), mes.Micros(g.to), []string{"events of " + n.name()})}
+		e.record.ReceivedAt = mes.Micros(s.a.deps.Now())
+		if i == len(owners)-1 {
+			e.then = func() { s.a.heard.settled(n.key(), g) }
+		}
+		if err := s.put(e); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -10,6 +10,15 @@ import (
 	"time"
 )
 
+// Notebook keeps what a connection has to know after a restart. While the database is away
+// errors have mes.ErrStoreAway in their chain.
+type Notebook interface {
+	// ConnectionNotes are what was kept under names that begin with prefix.
+	ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error)
+	// PutConnectionNote keeps a text in the place of the one of that name.
+	PutConnectionNote(ctx context.Context, connection, name string, text []byte) error
+}
+
 // heardNote is the name of the note that is kept.
 const heardNote = "opcua-events"
 
@@ -37,10 +46,8 @@ type hearing struct {
 // eventGap is a time of which events may have been lost.
 type eventGap struct {
 	from, to time.Time
-	reason   string
+	reason   reason
 }
-
-const eventsInterrupted = "the connection was interrupted; the server keeps no events for it"
 
 func newHeard(connection string, notebook Notebook) *heard {
 	return &heard{connection: connection, notebook: notebook, of: map[string]*hearing{}}
@@ -60,7 +67,7 @@ func (h *heard) begin(key string, now time.Time) {
 	defer h.mu.Unlock()
 	one := h.get(key)
 	if !one.last.IsZero() {
-		one.miss(eventGap{one.last, now, eventsInterrupted})
+		one.miss(eventGap{one.last, now, reasonNoEvents})
 	}
 	if one.began.IsZero() {
 		one.began = now
@@ -83,7 +90,7 @@ func (h *heard) heard(key string, now time.Time) {
 
 // lose notes a loss between two times; where the first is not known, since the item was
 // made.
-func (h *heard) lose(key string, from, to time.Time, reason string) {
+func (h *heard) lose(key string, from, to time.Time, why reason) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	one := h.get(key)
@@ -93,7 +100,7 @@ func (h *heard) lose(key string, from, to time.Time, reason string) {
 	if from.IsZero() || from.After(to) {
 		from = to
 	}
-	one.miss(eventGap{from, to, reason})
+	one.miss(eventGap{from, to, why})
 }
 
 // take returns the losses that are not on their way yet.
@@ -143,7 +150,7 @@ func (h *heard) load(ctx context.Context) error {
 		case one.began.IsZero():
 			one.last = at
 		case at.Before(one.began):
-			one.miss(eventGap{at, one.began, eventsInterrupted})
+			one.miss(eventGap{at, one.began, reasonNoEvents})
 		}
 	}
 	h.loaded = true
@@ -210,6 +217,15 @@ func (h *heard) run(ctx context.Context, every time.Duration, warn func(error)) 
 			warn(err)
 		}
 		failing = err != nil
+	}
+}
+
+// recallHeard reads what was kept. While the database is away it is read later.
+func (a *Adapter) recallHeard(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, a.timing.link.Request)
+	defer cancel()
+	if err := a.heard.load(ctx); err != nil && ctx.Err() == nil {
+		a.warnHeard(err)
 	}
 }
 

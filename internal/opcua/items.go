@@ -46,13 +46,13 @@ type node struct {
 	// When it was last notified, and whether its value was another at the last audit.
 	notified time.Time
 	doubted  bool
-	// untimed is set while its values have no time of the source.
-	untimed bool
 	// id is what the address means in this session, variable what is known of it.
 	id       *ua.NodeID
 	variable *vqt.Variable
 	// undecodable is why the node may not be monitored: its value ends the session.
 	undecodable string
+	// track follows how far its values have come.
+	track *track
 	// What was last handed to ingest; it outlives sessions.
 	known    bool
 	last     []mes.Signal
@@ -122,6 +122,7 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 			continue
 		}
 		n.id = nodeID
+		s.a.cursors.interrupt(n.track, nodeID, mes.Micros(n.notified))
 		requests = append(requests, n.request(nodeID))
 		asked = append(asked, n)
 	}

@@ -30,7 +30,11 @@ type lane struct {
 	shortLives, probed int
 	// typeFailures counts sessions in a row that ended while the server's types were read.
 	typeFailures int
-	log          *slog.Logger
+	// heard is when a subscription last brought something, share by how much less history
+	// is asked for than usual.
+	heard time.Time
+	share int
+	log   *slog.Logger
 }
 
 // supervise builds one session after the other until ctx ends. Between them the state
@@ -95,7 +99,9 @@ func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.Exponenti
 	if err = s.subscribe(ctx); err != nil {
 		return err
 	}
-	err = s.recovering(ctx, func() error { return s.receive(ctx) })
+	stop := s.beginBackFill(ctx)
+	defer stop()
+	err = s.receive(ctx)
 	s.rest()
 	return err
 }

@@ -64,7 +64,7 @@ func (s *session) probe(ctx context.Context) error {
 		r := n.record(nil, nil, mes.Micros(s.a.deps.Now()))
 		r.Fault = mes.Errorf(mes.CodeUnsupported, "node %s: %s", n.nodeID, n.undecodable)
 		r.Payload = vqt.Describe(n.nodeID, nil)
-		if err := s.put(r, ""); err != nil {
+		if err := s.put(entry{kind: entryOther, record: r}); err != nil {
 			return err
 		}
 		return fmt.Errorf("node %s: %s", n.nodeID, n.undecodable)

@@ -19,30 +19,69 @@ import (
 // wait (OPC 10000-4, 5.13.1.5); if it overflows the server marks the loss and
 // the record bears mes.FlagOverflow.
 type queue struct {
-	items    chan item
-	cursors  *cursors
+	live chan entry
+	// late is what comes from history: it is taken while there is room beside live values.
+	late     chan entry
 	maxBatch int
 	ingester ingest.Ingester
+	cursors  *cursors
 	status   *status
 	log      *slog.Logger
 	timing   timing
 }
 
-// item is a record on its way to ingest, or a word that is due once all before it are
-// stored.
-type item struct {
+// entryKind is what an entry brings.
+type entryKind uint8
+
+const (
+	entryLive    entryKind = iota // a value as it came
+	entryHistory                  // a value from history
+	entryOther                    // a record that is no value of a node
+	entryGap                      // a record of what may be lost
+	entryHeard                    // no record: the connection was heard of
+	entryClose                    // no record: gaps are filled
+)
+
+// entry is on its way to ingest; what it says of tracks is noted once it, and everything
+// before it, is stored.
+type entry struct {
+	kind   entryKind
 	record mes.Record
-	// key is the node's of a live value; "" of others.
-	key    string
-	stored func()
+	track  *track
+	// at is the time of the value, or when the connection was heard of by a lane.
+	at   time.Time
+	lane int
+	// generation is that of the gap which a value from history is of; progress tells that
+	// nothing is missing before it. receipt is what became of the record.
+	generation int
+	progress   bool
+	receipt    mes.ReceiptStatus
+	closes     []done
+	// Once everything up to here is stored, stored is closed and then is called.
+	stored chan struct{}
+	then   func()
 }
 
-func newQueue(d Deps, st *status, c *cursors, t timing) *queue {
+func (e *entry) hasRecord() bool { return e.kind <= entryGap }
+
+// isNew tells whether the record was not there before.
+func (e *entry) isNew() bool {
+	return e.receipt == mes.ReceiptCreated || e.receipt == mes.ReceiptAccepted
+}
+
+// ahead tells whether the value is in quarantine since its time is to come: the cursor
+// would pass what comes until then.
+func (e *entry) ahead() bool {
+	return e.receipt == mes.ReceiptQuarantined && e.record.Time.After(e.record.ReceivedAt)
+}
+
+func newQueue(d Deps, c *cursors, st *status, t timing) *queue {
 	return &queue{
-		items:    make(chan item, t.queue),
-		cursors:  c,
+		live:     make(chan entry, t.queue),
+		late:     make(chan entry, t.batch),
 		maxBatch: t.batch,
 		ingester: d.Ingester,
+		cursors:  c,
 		status:   st,
 		log:      d.Logger,
 		timing:   t,
@@ -52,25 +91,52 @@ func newQueue(d Deps, st *status, c *cursors, t timing) *queue {
 // consume hands batches to ingest until the queue is closed and empty, or ctx
 // ends. A batch is what is there at the moment, never waited for.
 func (q *queue) consume(ctx context.Context) {
-	for first := range q.items {
+	for {
+		first, ok := q.next()
+		if !ok {
+			return
+		}
 		batch := q.fill(first)
 		if err := q.deliver(ctx, batch); err != nil {
 			q.log.Error("opcua: stopped before everything received was stored",
-				"records", len(batch)+len(q.items), "error", err)
+				"records", len(batch)+len(q.live), "error", err)
 			return
 		}
 	}
 }
 
-func (q *queue) fill(first item) []item {
-	batch := []item{first}
-	for len(batch) < q.maxBatch {
+// next waits for an entry, a live one where there is one.
+func (q *queue) next() (entry, bool) {
+	select {
+	case e, ok := <-q.live:
+		return e, ok
+	default:
+	}
+	select {
+	case e, ok := <-q.live:
+		return e, ok
+	case e := <-q.late:
+		return e, true
+	}
+}
+
+// fill takes what is there. A tenth of a batch is for what is late, so that it gets on
+// beside any load.
+func (q *queue) fill(first entry) []entry {
+	batch := []entry{first}
+	room := q.maxBatch - min(q.maxBatch/10, len(q.late))
+	batch = take(batch, q.live, room)
+	return take(batch, q.late, q.maxBatch)
+}
+
+func take(batch []entry, from <-chan entry, room int) []entry {
+	for len(batch) < room {
 		select {
-		case i, ok := <-q.items:
+		case e, ok := <-from:
 			if !ok {
 				return batch
 			}
-			batch = append(batch, i)
+			batch = append(batch, e)
 		default:
 			return batch
 		}
@@ -78,63 +144,81 @@ func (q *queue) fill(first item) []item {
 	return batch
 }
 
-// deliver offers the same batch until it is durable. Identity makes a repeated
-// batch harmless, so an unclear outcome needs no care.
-func (q *queue) deliver(ctx context.Context, batch []item) error {
+// deliver offers the same batch until it is durable, and notes that.
+func (q *queue) deliver(ctx context.Context, batch []entry) error {
 	records := make([]mes.Record, 0, len(batch))
-	for _, i := range batch {
-		if i.stored == nil {
-			records = append(records, i.record)
+	of := make([]int, 0, len(batch))
+	live := 0
+	for i := range batch {
+		if batch[i].hasRecord() {
+			records, of = append(records, batch[i].record), append(of, i)
+		}
+		if batch[i].kind == entryLive {
+			live++
 		}
 	}
-	if len(records) == 0 {
-		q.note(batch, nil)
-		return nil
+	if len(records) > 0 {
+		receipts, err := q.offer(ctx, records)
+		if err != nil {
+			return err
+		}
+		for k, r := range receipts {
+			batch[of[k]].receipt = r.Status
+		}
+		q.count(batch, of, records, receipts, live)
 	}
+	q.cursors.settled(batch)
+	for i := range batch {
+		if batch[i].stored != nil {
+			close(batch[i].stored)
+		}
+		if batch[i].then != nil {
+			batch[i].then()
+		}
+	}
+	return nil
+}
+
+// offer offers the same records until they are durable. Identity makes a repeated
+// batch harmless, so an unclear outcome needs no care.
+func (q *queue) offer(ctx context.Context, records []mes.Record) ([]mes.Receipt, error) {
 	wait := q.timing.newBackOff()
 	for {
 		receipts, err := q.ingester.Ingest(ctx, records)
 		if err == nil {
-			q.note(batch, receipts)
-			return nil
+			return receipts, nil
 		}
 		if ctx.Err() != nil {
-			return err
+			return nil, err
 		}
 		pause := max(wait.NextBackOff(), 0)
-		q.log.Warn("opcua: batch not stored, will be retried", "records", len(batch), "pause", pause, "error", err)
+		q.log.Warn("opcua: batch not stored, will be retried", "records", len(records), "pause", pause, "error", err)
 		if sleep(ctx, pause) != nil {
-			return err
+			return nil, err
 		}
 	}
 }
 
-// note counts what became of a batch, and moves the cursors. A value whose time can't be
-// right is in quarantine, and moves none.
-func (q *queue) note(batch []item, receipts []mes.Receipt) {
-	live := make([]mes.Record, 0, len(batch))
-	quarantined, next := 0, 0
-	for _, i := range batch {
-		if i.stored != nil {
-			i.stored()
-			continue
-		}
-		aside := next < len(receipts) && receipts[next].Status == mes.ReceiptQuarantined
-		next++
-		if aside {
-			quarantined++
-		}
-		if i.key == "" {
-			continue
-		}
-		live = append(live, i.record)
-		if !aside || i.record.Fault != nil {
-			q.cursors.stored(i.key, momentOf(&i.record))
+// count measures live values; what is late by nature would spoil the figures.
+func (q *queue) count(batch []entry, of []int, records []mes.Record, receipts []mes.Receipt, live int) {
+	n := 0
+	for _, r := range receipts {
+		if r.Status == mes.ReceiptQuarantined {
+			n++
 		}
 	}
-	q.status.flow.Quarantined(quarantined)
-	q.status.flow.Stored(live, q.status.now())
-	q.status.flow.Settled(len(live))
+	q.status.flow.Quarantined(n)
+	if live < len(records) {
+		kept := records[:0:0]
+		for k, i := range of {
+			if batch[i].kind == entryLive {
+				kept = append(kept, records[k])
+			}
+		}
+		records = kept
+	}
+	q.status.flow.Stored(records, q.status.now())
+	q.status.flow.Settled(live)
 }
 
 // sleep waits for d or for the end of ctx, whose error it returns.
@@ -162,9 +246,13 @@ type timing struct {
 	nodeFirst    time.Duration // first retry of a bad node
 	nodeMax      time.Duration
 	audit        time.Duration // between two looks at nodes that say nothing
-	recover      time.Duration // between two looks at what was missed
-	flush        time.Duration // between two times that cursors are kept
 	certificates time.Duration // between two looks at the own certificates
+	cursors      time.Duration // between two times that cursors are kept
+	look         time.Duration // between two looks for gaps
+	firsts       time.Duration // a new session waits so long for the first value of every node
+	later        time.Duration // the first pause for history that is written later
+	overflows    time.Duration // between two looks at overflows of the server's queues
+	attempts     int           // at the history of a node, before it is given up
 	queue        int           // records that wait for ingest
 	batch        int           // records of one Ingest call
 }
@@ -180,9 +268,13 @@ func defaultTiming() timing {
 		nodeFirst:    5 * time.Second,
 		nodeMax:      10 * time.Second,
 		audit:        10 * time.Second,
-		recover:      time.Second,
-		flush:        30 * time.Second,
 		certificates: time.Hour,
+		cursors:      10 * time.Second,
+		look:         500 * time.Millisecond,
+		firsts:       5 * time.Second,
+		later:        time.Second,
+		overflows:    30 * time.Second,
+		attempts:     8,
 		queue:        8192,
 		batch:        1000,
 	}

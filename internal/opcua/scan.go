@@ -114,10 +114,12 @@ func (s *session) change(ctx context.Context, nodes []*node) error {
 	for _, n := range nodes {
 		if !had[n] {
 			s.add(n)
+			s.a.cursors.interrupt(n.track, nil, time.Time{})
 			n.begin()
 			fresh = append(fresh, n)
 		}
 	}
+	s.follow()
 	return s.apply(ctx, drop, fresh)
 }
 

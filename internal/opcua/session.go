@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopcua/opcua"
@@ -33,8 +34,8 @@ type session struct {
 	proven bool
 	// stale is set while the subscription is silent.
 	stale bool
-	// filling is what of nodes was filled in and is not settled yet; of recover alone.
-	filling map[*node]gap
+	// tracks are those of nodes, for the back-fill that goes on beside.
+	tracks atomic.Pointer[[]*track]
 	// audited is where the next audit begins.
 	audited  int
 	drainCtx context.Context
@@ -61,14 +62,13 @@ type session struct {
 // open connects and makes a session.
 func (l *lane) open(ctx context.Context) (*session, error) {
 	s := &session{
-		lane:    l,
-		notifs:  make(chan *opcua.PublishNotificationData, 16),
-		lost:    make(chan struct{}, 1),
-		scans:   make(chan scan, 1),
-		soon:    time.NewTimer(time.Hour),
-		types:   vqt.NewTypes(),
-		kinds:   map[string]*eventKind{},
-		filling: map[*node]gap{},
+		lane:   l,
+		notifs: make(chan *opcua.PublishNotificationData, 16),
+		lost:   make(chan struct{}, 1),
+		scans:  make(chan scan, 1),
+		soon:   time.NewTimer(time.Hour),
+		types:  vqt.NewTypes(),
+		kinds:  map[string]*eventKind{},
 	}
 	deps := l.a.deps.link()
 	deps.Shown = l.a.serverShown
@@ -126,6 +126,7 @@ func (s *session) subscribe(ctx context.Context) error {
 		return err
 	}
 	for _, n := range s.nodes {
+		s.a.cursors.interrupt(n.track, nil, s.since())
 		n.begin()
 	}
 	if err := s.probe(ctx); err != nil {
@@ -240,7 +241,9 @@ func (s *session) notified(n *opcua.PublishNotificationData) error {
 	switch v := n.Value.(type) {
 	case *ua.DataChangeNotification:
 		s.prove()
-		return s.changed(v.MonitoredItems)
+		err := s.changed(v.MonitoredItems)
+		s.noteHeard()
+		return err
 	case *ua.EventNotificationList:
 		s.modelChanges(v.Events)
 		return s.eventsTold(v.Events)
@@ -253,6 +256,7 @@ func (s *session) notified(n *opcua.PublishNotificationData) error {
 
 // prove notes that the subscription works.
 func (s *session) prove() {
+	s.heard = s.a.deps.Now()
 	if s.stale {
 		s.stale = false
 		s.showState()
@@ -285,14 +289,12 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 		n.notifiedNow(time.Now())
 		s.judge(n, item.Value)
 		r := s.record(n, item.Value, now)
+		at := s.a.cursors.arrived(n.track, &r, now)
 		values++
-		first := n.first
 		if n.repeats(&r) {
 			continue
 		}
-		n.untimed = r.TimeOrigin != mes.TimeSource
-		s.a.cursors.arrived(n.cursorKey(), momentOf(&r), first, r.HasFlag(mes.FlagOverflow))
-		if err := s.put(r, n.cursorKey()); err != nil {
+		if err := s.put(entry{record: r, track: n.track, at: at}); err != nil {
 			return err
 		}
 		queued++
@@ -306,11 +308,9 @@ func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 
 // put waits for room in the queue. Meanwhile no publish request is outstanding,
 // so that the server holds further values, and a read keeps the session open.
-func (s *session) put(r mes.Record, key string) error { return s.putItem(item{record: r, key: key}) }
-
-func (s *session) putItem(i item) error {
+func (s *session) put(e entry) error {
 	select {
-	case s.a.queue.items <- i:
+	case s.a.queue.live <- e:
 		return nil
 	default:
 	}
@@ -318,7 +318,7 @@ func (s *session) putItem(i item) error {
 	defer keepAlive.Stop()
 	for {
 		select {
-		case s.a.queue.items <- i:
+		case s.a.queue.live <- e:
 			return nil
 		case <-s.drainCtx.Done():
 			return s.drainCtx.Err()

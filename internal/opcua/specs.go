@@ -52,7 +52,8 @@ func specs(cfg config.OPCUAConnection, defaultSite string) []*spec {
 	}
 	for _, d := range cfg.Discover {
 		site := cmp.Or(cfg.SiteID, defaultSite)
-		b := binding{connection: cfg.Name, siteID: site, nodeID: "discover " + d, dataType: mes.Telemetry, ask: newMonitoring(cfg, config.OPCUANode{})}
+		b := binding{connection: cfg.Name, siteID: site, nodeID: "discover " + d, dataType: mes.Telemetry,
+			ask: newMonitoring(cfg, config.OPCUANode{}), history: cfg.History.Reads(config.OPCUANode{})}
 		patterns = append(patterns, &spec{binding: b, discover: d})
 	}
 	return append(single, patterns...)

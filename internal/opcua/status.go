@@ -34,8 +34,6 @@ type status struct {
 	now   func() time.Time
 	s     mes.AdapterStatus
 	lanes []standing
-	// missing counts nodes that may have missed something.
-	missing func() int
 	// flow counts values.
 	flow *flow.Meter
 }
@@ -129,20 +127,6 @@ func (s *status) reconnected() {
 	s.s.Reconnects++
 }
 
-// backfilled counts values of history.
-func (s *status) backfilled(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s.Backfilled += int64(n)
-}
-
-// lost counts gap records.
-func (s *status) lost(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s.Gaps += int64(n)
-}
-
 // certificateEnds notes until when a certificate is valid.
 func (s *status) certificateEnds(use mes.CertificateUse, notAfter time.Time) {
 	s.mu.Lock()
@@ -169,9 +153,6 @@ func (s *status) read() mes.AdapterStatus {
 	s.mu.Lock()
 	status := s.s
 	s.mu.Unlock()
-	if s.missing != nil {
-		status.Missing = s.missing()
-	}
 	status.Flow = s.flow.Flow(s.now())
 	return status
 }

@@ -19,7 +19,7 @@ import (
 	"plantgate/internal/opcua/trust"
 )
 
-// memory is a notebook that lasts as long as the test.
+// memory keeps notes as long as the test lasts.
 type memory struct {
 	mu  sync.Mutex
 	all map[string][]byte
@@ -38,13 +38,6 @@ func (m *memory) PutConnectionNote(_ context.Context, _, name string, note []byt
 	defer m.mu.Unlock()
 	m.all[name] = note
 	return nil
-}
-
-// copy keeps the same, for another process.
-func (m *memory) copy() *memory {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return &memory{all: maps.Clone(m.all)}
 }
 
 // TestServerChangesItsCertificate: a server that nothing vouches for is spoken to once

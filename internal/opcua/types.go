@@ -63,26 +63,40 @@ func failed(err error) bool {
 // again, and taken if it still is the one that came.
 func (s *session) record(n *node, dv *ua.DataValue, now time.Time) mes.Record {
 	r := n.record(dv, n.variable, now)
-	var unknown *vqt.UnknownTypeError
-	if r.Fault == nil || !errors.As(r.Fault, &unknown) || n.id == nil {
+	unknown := unknownType(&r)
+	if unknown == nil || n.id == nil {
 		return r
 	}
 	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.link.Request)
 	defer cancel()
-	news, err := s.types.Learn(ctx, s.within(), unknown.Encoding)
-	if err != nil {
-		s.log.Warn("opcua: the type of a value can't be read", "node_id", n.nodeID, "error", err)
-	}
-	if !news {
+	if !s.learn(ctx, n.nodeID, unknown) {
 		return r
 	}
 	if unknown.Lost {
+		var err error
 		if dv, err = s.again(ctx, n, dv); err != nil {
 			s.log.Warn("opcua: the bytes of a value are lost, since its type was not known", "node_id", n.nodeID, "error", err)
 			return r
 		}
 	}
 	return n.record(dv, n.variable, now)
+}
+
+func unknownType(r *mes.Record) *vqt.UnknownTypeError {
+	var unknown *vqt.UnknownTypeError
+	if r.Fault != nil && errors.As(r.Fault, &unknown) {
+		return unknown
+	}
+	return nil
+}
+
+// learn asks for a type, once, and tells whether it is known now.
+func (s *session) learn(ctx context.Context, nodeID string, unknown *vqt.UnknownTypeError) bool {
+	news, err := s.types.Learn(ctx, s.within(), unknown.Encoding)
+	if err != nil {
+		s.log.Warn("opcua: the type of a value can't be read", "node_id", nodeID, "error", err)
+	}
+	return news
 }
 
 // again reads a value anew. It fails if the value is another one by now; that one comes

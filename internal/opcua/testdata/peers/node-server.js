@@ -61,6 +61,7 @@ function addNodes(addressSpace) {
   readline.createInterface({ input: process.stdin }).on("line", (line) => {
     if (line === "delete") addressSpace.deleteNode(stored);
     if (line === "create") stored = add("Objects/MyFolder/MyStoredVariable", "Int32", ++value);
+    if (line === "undecodable") undecodable();
     console.log(`done ${line}`);
   });
   const synchronous = add("Objects/MyFolder/MySynchronousVariable", "Int32", 0);
@@ -74,7 +75,7 @@ function addNodes(addressSpace) {
     if (n > 20) asynchronous.setValueFromSource({ dataType: DataType.Int32, value: n });
   }, 200);
 
-  addHistory(addressSpace, add);
+  const undecodable = addHistory(addressSpace, add);
 
   add("Types/Boolean", "Boolean", true);
   add("Types/SByte", "SByte", -128);
@@ -103,7 +104,8 @@ function addNodes(addressSpace) {
 }
 
 // addHistory makes counters that change ten times a second and whose values are kept, until
-// the server ends.
+// the server ends. It returns what puts into the history of another node an array that is
+// longer than the client library takes.
 function addHistory(addressSpace, add) {
   const counters = [];
   for (let i = 0; i < 4; i++) {
@@ -116,6 +118,13 @@ function addHistory(addressSpace, add) {
     n++;
     for (const counter of counters) counter.setValueFromSource({ dataType: DataType.Int32, value: n });
   }, 100);
+  const mixed = add("History/Mixed", "Int32", 1, { valueRank: -2 });
+  addressSpace.installHistoricalDataNode(mixed, { maxOnlineValues: 1000 });
+  return () => {
+    const arrayType = VariantArrayType.Array;
+    mixed.setValueFromSource({ dataType: DataType.Int32, arrayType, value: new Int32Array(1_100_000) });
+    setTimeout(() => mixed.setValueFromSource({ dataType: DataType.Int32, value: 2 }), 50);
+  };
 }
 
 main(Number(process.argv[2]), process.argv[3], process.argv[4] === "strict").catch((err) => {
