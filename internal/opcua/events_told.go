@@ -112,7 +112,7 @@ func (s *session) eventsLost(n *notifier, e *alarm.Event, now time.Time) error {
 	if at.IsZero() {
 		at = now
 	}
-	s.a.heard.lose(n.key(), n.newest, at, reasonOverflow)
+	s.a.heard.lose(n.key(), n.newest, at)
 	return s.tellLosses()
 }
 

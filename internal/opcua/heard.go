@@ -88,9 +88,9 @@ func (h *heard) heard(key string, now time.Time) {
 	}
 }
 
-// lose notes a loss between two times; where the first is not known, since the item was
-// made.
-func (h *heard) lose(key string, from, to time.Time, why reason) {
+// lose notes what the queue of a server lost between two times; where the first is not known,
+// since the item was made.
+func (h *heard) lose(key string, from, to time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	one := h.get(key)
@@ -100,7 +100,7 @@ func (h *heard) lose(key string, from, to time.Time, why reason) {
 	if from.IsZero() || from.After(to) {
 		from = to
 	}
-	one.miss(eventGap{from, to, why})
+	one.miss(eventGap{from, to, reasonOverflow})
 }
 
 // take returns the losses that are not on their way yet.

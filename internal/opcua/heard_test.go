@@ -83,9 +83,9 @@ func TestOverflowIsLost(t *testing.T) {
 	at := func(s int) time.Time { return time.Date(2026, 11, 27, 7, 0, s, 0, time.UTC) }
 	h := newHeard("press", nil)
 	h.begin("a", at(1))
-	h.lose("a", at(3), at(9), "overflow")
-	h.lose("a", time.Time{}, at(9), "overflow")
-	h.lose("a", at(12), at(9), "overflow")
+	h.lose("a", at(3), at(9))
+	h.lose("a", time.Time{}, at(9))
+	h.lose("a", at(12), at(9))
 	gaps := h.take("a")
 	if len(gaps) != 3 || !gaps[0].from.Equal(at(3)) || !gaps[1].from.Equal(at(1)) || !gaps[2].from.Equal(at(9)) {
 		t.Errorf("lost are %v", gaps)
