@@ -33,12 +33,13 @@ var (
 		sqlite: `INSERT INTO opcua_cursor (connection, node, committed, gap_from, gap_to, gap_since) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (connection, node) DO UPDATE SET committed = excluded.committed,
 				gap_from = excluded.gap_from, gap_to = excluded.gap_to, gap_since = excluded.gap_since`,
+		// A subquery of TOP finds each node by the index, whatever is known of how large the table is.
 		sqlserver: `UPDATE c SET committed = j.committed, gap_from = j.gap_from, gap_to = j.gap_to, gap_since = j.gap_since
 			FROM ` + cursorRows + `
 			JOIN opcua_cursor AS c ON c.connection = j.connection AND c.node = j.node;
 			INSERT INTO opcua_cursor (connection, node, committed, gap_from, gap_to, gap_since)
 			SELECT j.connection, j.node, j.committed, j.gap_from, j.gap_to, j.gap_since FROM ` + cursorRows + `
-			WHERE NOT EXISTS (SELECT 1 FROM opcua_cursor AS c WHERE c.connection = j.connection AND c.node = j.node)`,
+			WHERE (SELECT TOP (1) c.node FROM opcua_cursor AS c WHERE c.connection = j.connection AND c.node = j.node) IS NULL`,
 	}
 )
 
