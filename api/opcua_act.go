@@ -234,8 +234,11 @@ func (r *uaWriteRequest) items() ([]mes.UAWrite, error) {
 	items := make([]mes.UAWrite, len(r.Items))
 	var faults []mes.FieldError
 	for i, item := range r.Items {
-		if item.Value.Kind() == 0 {
-			faults = append(faults, mes.FieldError{Pointer: fmt.Sprintf("/items/%d/value", i), Detail: "is required"})
+		switch pointer := fmt.Sprintf("/items/%d/value", i); {
+		case item.Value.Kind() == 0:
+			faults = append(faults, mes.FieldError{Pointer: pointer, Detail: "is required"})
+		default:
+			faults = append(faults, tooDeep(pointer, item.Value)...)
 		}
 		items[i] = mes.UAWrite{Node: item.Node, Value: mes.RawJSON(item.Value), DataType: item.DataType}
 	}
@@ -250,13 +253,26 @@ func (r *uaCallRequest) items() ([]mes.UACall, error) {
 		return nil, err
 	}
 	items := make([]mes.UACall, len(r.Items))
+	var faults []mes.FieldError
 	for i, item := range r.Items {
 		items[i] = mes.UACall{Object: item.Object, Method: item.Method, Arguments: make([]mes.RawJSON, len(item.Arguments))}
 		for k, argument := range item.Arguments {
 			items[i].Arguments[k] = mes.RawJSON(argument)
+			faults = append(faults, tooDeep(fmt.Sprintf("/items/%d/arguments/%d", i, k), argument)...)
 		}
 	}
+	if fault := mes.Invalid(faults); fault != nil {
+		return nil, fault
+	}
 	return items, nil
+}
+
+// tooDeep refuses a value that the audit would keep and few readers of JSON could read.
+func tooDeep(pointer string, value jsontext.Value) []mes.FieldError {
+	if n := mes.JSONDepth(value); n > mes.MaxCommandDepth {
+		return []mes.FieldError{{Pointer: pointer, Detail: fmt.Sprintf("must not be nested deeper than %d levels; it has %d", mes.MaxCommandDepth, n)}}
+	}
+	return nil
 }
 
 // auditRefusals notes who tried to act on the floor with a key that may not.

@@ -136,6 +136,7 @@ func TestWriteOPCUA(t *testing.T) {
 	}{
 		"not listed":   {`{"items":[{"node":"` + uaStored + `","value":1},{"node":"i=2258","value":1}]}`, 403, []string{"/items/1/node"}},
 		"does not fit": {`{"items":[{"node":"` + uaStored + `","value":"x"}]}`, 422, []string{"/items/0/value"}},
+		"too deep":     {`{"items":[{"node":"` + uaStored + `","value":` + strings.Repeat("[", 33) + strings.Repeat("]", 33) + `}]}`, 422, []string{"/items/0/value"}},
 		"no value":     {`{"items":[{"node":"` + uaStored + `"}]}`, 422, []string{"/items/0/value"}},
 		"no items":     {`{"items":[]}`, 422, []string{"/items"}},
 		"a long why":   {`{"items":[],"reason":"` + strings.Repeat("x", 1025) + `"}`, 422, []string{"/reason"}},
@@ -197,6 +198,8 @@ func TestCallOPCUA(t *testing.T) {
 	t.Parallel()
 	f := setup(t, withPlant)
 	method := `"object":"` + sim.Folder + `","method":"` + sim.SetStored + `"`
+	deep := strings.Repeat("[", 33) + strings.Repeat("]", 33)
+	f.act("/call", `{"items":[{`+method+`,"arguments":[77,`+deep+`]}]}`, nil).wantProblem(422, "/items/0/arguments/1")
 	r := f.act("/call", `{"items":[{`+method+`,"arguments":[77]}]}`, nil).want(http.StatusOK)
 	done := into[struct {
 		Items []struct {

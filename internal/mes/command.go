@@ -37,8 +37,8 @@ const (
 	MaxCommandName       = 64
 	MaxCommandParameters = 256 << 10
 	// MaxCommandDepth is how deep objects and arrays may be nested in the parameters, which
-	// are the first level, and in the data of a reply: as deep as data.max_depth lets
-	// records be unless it is set.
+	// are the first level, in the data of a reply, and in what is written to OPC UA servers:
+	// as deep as data.max_depth lets records be unless it is set.
 	MaxCommandDepth = 32
 )
 
