@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"plantgate/internal/app"
+	"plantgate/internal/config"
 )
 
 // Variables by which a test binary is told to be the server.
@@ -22,6 +24,9 @@ const (
 	folderVariable  = "APPTEST_SERVE"
 	profileVariable = "APPTEST_CPUPROFILE"
 )
+
+// connectionsFile is in the folder of a server with connections to OPC UA servers.
+const connectionsFile = "opcua.json"
 
 // Main runs the tests of a package, or, in a process that StartProcess made,
 // the server. TestMain calls it.
@@ -44,7 +49,13 @@ type addresses struct{ URL, CAFile, BrokerURL, MetricsURL string }
 func serve(folder, profile string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	a, err := app.Open(ctx, Configure(folder), "test", slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	c := Configure(folder)
+	if text, err := os.ReadFile(filepath.Join(folder, connectionsFile)); err == nil {
+		if err := json.Unmarshal(text, &c.OPCUA.Connections); err != nil {
+			return err
+		}
+	}
+	a, err := app.Open(ctx, c, "test", slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	if err != nil {
 		return err
 	}
@@ -85,10 +96,14 @@ type Process struct {
 // StartProcess starts the test binary as a server with its own data, and stops
 // it at the end of the test. profile names a file for the CPU profile; "" is
 // none. The package's TestMain has to call Main.
-func StartProcess(t testing.TB, profile string) *Process {
+func StartProcess(t testing.TB, profile string, connections ...config.OPCUAConnection) *Process {
 	t.Helper()
+	folder := t.TempDir()
+	text, err := json.Marshal(connections)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(folder, connectionsFile), text, 0o600))
 	p := &Process{t: t, cmd: exec.CommandContext(context.Background(), os.Args[0]), stderr: &strings.Builder{}, exited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), folderVariable+"="+t.TempDir(), profileVariable+"="+profile)
+	p.cmd.Env = append(os.Environ(), folderVariable+"="+folder, profileVariable+"="+profile)
 	p.cmd.Stderr = p.stderr
 	stdin, err := p.cmd.StdinPipe()
 	must(t, err)

@@ -86,7 +86,7 @@ func (s *Server) callOne(m *ua.CallMethodRequest, result *ua.CallMethodResult) {
 		return
 	}
 	previous, nodeID := s.plant.swap(value)
-	s.notify(nodeID)
+	s.notify.reread(nodeID)
 	result.InputArgumentResults = []ua.StatusCode{ua.StatusOK}
 	result.OutputArguments = []*ua.Variant{ua.MustVariant(previous)}
 }

@@ -2,19 +2,17 @@
 // and for tests. It has no security and listens where it is told to.
 //
 // The server of the library has its traps, which this package works around: it
-// can't tell its port, leaves connections open when it is closed, accepts one
-// connection after the other and waits for each greeting, and reuses ids of
-// subscriptions that are in use. So it runs on an inner port, and a relay that
-// this package owns stands before it.
+// can't tell its port, leaves connections open when it is closed, and accepts one
+// connection after the other and waits for each greeting. So it runs on an inner port,
+// and a relay that this package owns stands before it. Of subscriptions it keeps one
+// value a publish: they are this package's own.
 package sim
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +28,7 @@ type Server struct {
 	relay  *relay
 	opcua  *server.Server
 	plant  *plant
+	notify *notifier
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	// noEvents and noCalls are set of a server that does not know these.
@@ -44,21 +43,37 @@ func Start(ctx context.Context, addr string) (*Server, error) {
 }
 
 func start(ctx context.Context, addr string, now func() time.Time, tick time.Duration) (*Server, error) {
+	s := &Server{plant: newPlant(now)}
+	ctx, err := s.listen(ctx, addr, func() {
+		s.plant.addTo(s.opcua)
+		s.opcua.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, s.write)
+		s.notify.eventless = s.noEvents.Load
+		s.opcua.RegisterHandler(id.CallRequest_Encoding_DefaultBinary, s.call)
+		s.notify.watched = s.plant.watch
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.tasks.Go(func() { s.simulate(ctx, tick) })
+	return s, nil
+}
+
+// listen starts serving what prepare adds to the library's server. The context it returns
+// ends at Close.
+func (s *Server) listen(ctx context.Context, addr string, prepare func()) (context.Context, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("simulated OPC UA server: %w", err)
 	}
 	outer := listener.Addr().(*net.TCPAddr)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{cancel: cancel, plant: newPlant(now)}
-	inner, err := s.serve(ctx, outer)
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	inner, err := s.serve(ctx, outer, prepare)
 	if err != nil {
-		cancel()
+		s.cancel()
 		return nil, errors.Join(fmt.Errorf("simulated OPC UA server: %w", err), listener.Close())
 	}
 	s.relay = newRelay(listener, inner)
-	s.tasks.Go(func() { s.simulate(ctx, tick) })
-	return s, nil
+	return ctx, nil
 }
 
 // Addr returns the address on which the server listens.
@@ -68,7 +83,7 @@ func (s *Server) Addr() string { return s.relay.listener.Addr().String() }
 func (s *Server) URL() string { return "opc.tcp://" + s.Addr() }
 
 // Write sets MyStoredVariable, as a client of the server may.
-func (s *Server) Write(v int32) { s.notify(s.plant.store(v)) }
+func (s *Server) Write(v int32) { s.notify.reread(s.plant.store(v)) }
 
 // Close ends every connection and waits for the simulation to end.
 func (s *Server) Close() error {
@@ -76,22 +91,12 @@ func (s *Server) Close() error {
 	err = errors.Join(err, s.opcua.Close())
 	s.cancel()
 	s.tasks.Wait()
-	for _, sub := range s.subscriptions() {
-		s.opcua.SubscriptionService.DeleteSubscription(sub)
-	}
+	s.notify.close()
 	return err
 }
 
-// subscriptions lists those whose clients are gone; each still has a goroutine.
-func (s *Server) subscriptions() []uint32 {
-	subs := s.opcua.SubscriptionService
-	subs.Mu.Lock()
-	defer subs.Mu.Unlock()
-	return slices.Collect(maps.Keys(subs.Subs))
-}
-
 // serve starts the library's server on a free port of the loopback address.
-func (s *Server) serve(ctx context.Context, outer *net.TCPAddr) (string, error) {
+func (s *Server) serve(ctx context.Context, outer *net.TCPAddr, prepare func()) (string, error) {
 	const tries = 5
 	var err error
 	for range tries {
@@ -106,11 +111,8 @@ func (s *Server) serve(ctx context.Context, outer *net.TCPAddr) (string, error) 
 			server.EnableAuthMode(ua.UserTokenTypeAnonymous),
 			server.ServerName("plantgate simulated plant"),
 		)
-		s.plant.addTo(s.opcua)
-		s.opcua.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, s.write)
-		s.opcua.RegisterHandler(id.CallRequest_Encoding_DefaultBinary, s.call)
-		s.opcua.RegisterHandler(id.CreateMonitoredItemsRequest_Encoding_DefaultBinary, s.createItems)
-		s.opcua.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, s.createSubscription())
+		s.notify = newNotifier(s.opcua)
+		prepare()
 		if err = s.opcua.Start(ctx); err == nil {
 			return fmt.Sprintf("127.0.0.1:%d", port), nil
 		}
@@ -133,21 +135,21 @@ func freePort(ctx context.Context) (int, error) {
 func (s *Server) simulate(ctx context.Context, tick time.Duration) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	clock := ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 			for _, nodeID := range s.plant.step() {
-				s.opcua.ChangeNotification(nodeID)
+				s.notify.reread(nodeID)
 			}
-			s.opcua.ChangeNotification(clock)
+			s.notify.reread(clock())
 		}
 	}
 }
 
-func (s *Server) notify(nodeID *ua.NodeID) { s.opcua.ChangeNotification(nodeID) }
+// clock is the node of the server's time.
+func clock() *ua.NodeID { return ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime) }
 
 // write takes the place of the library's handler, which lets clients replace
 // any node by any value and races with readers.
@@ -160,7 +162,7 @@ func (s *Server) write(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Respon
 	for i, w := range req.NodesToWrite {
 		var changed *ua.NodeID
 		if results[i], changed = s.plant.write(w); changed != nil {
-			s.notify(changed)
+			s.notify.reread(changed)
 		}
 	}
 	return &ua.WriteResponse{
@@ -182,35 +184,3 @@ func (s *Server) RefuseEvents() { s.noEvents.Store(true) }
 
 // RefuseCalls has every call end so.
 func (s *Server) RefuseCalls() { s.noCalls.Store(true) }
-
-// createItems refuses events if it is to.
-func (s *Server) createItems(sc *uasc.SecureChannel, r ua.Request, reqID uint32) (ua.Response, error) {
-	if req, ok := r.(*ua.CreateMonitoredItemsRequest); ok && s.noEvents.Load() {
-		for _, item := range req.ItemsToCreate {
-			if item.ItemToMonitor.AttributeID == ua.AttributeIDEventNotifier {
-				return nil, ua.StatusBadServiceUnsupported
-			}
-		}
-	}
-	return s.opcua.MonitoredItemService.CreateMonitoredItems(sc, r, reqID)
-}
-
-// createSubscription keeps ids unique. The library numbers a subscription by
-// how many there are, which hits one in use as soon as an older one has been
-// deleted; so the places of the deleted are kept.
-func (s *Server) createSubscription() server.Handler {
-	highest := uint32(0) // handlers are called one after the other
-	return func(sc *uasc.SecureChannel, r ua.Request, reqID uint32) (ua.Response, error) {
-		subs := s.opcua.SubscriptionService
-		subs.Mu.Lock()
-		for i := uint32(1); i <= highest; i++ {
-			if subs.Subs[i] == nil {
-				subs.Subs[i] = server.NewSubscription()
-			}
-		}
-		subs.Mu.Unlock()
-		highest++
-		s.plant.watch()
-		return subs.CreateSubscription(sc, r, reqID)
-	}
-}
