@@ -46,6 +46,13 @@ type AdapterStatus struct {
 	Gaps       int64 `json:"gaps,omitempty"`
 	// Certificates are those by which an OPC UA connection is made, by use.
 	Certificates []CertificateEnd `json:"certificates,omitempty"`
+	// Sessions is by how many sessions a connection to an OPC UA server reads its nodes,
+	// SessionsUp how many of them bring values; Nodes are those that it reads, NodesBad
+	// those of them that the server refuses.
+	Sessions   int `json:"sessions,omitempty"`
+	SessionsUp int `json:"sessions_up,omitempty"`
+	Nodes      int `json:"nodes,omitempty"`
+	NodesBad   int `json:"nodes_bad,omitempty"`
 	// Bindings are the subscriptions, in configured order.
 	Bindings []BindingStatus `json:"bindings,omitempty"`
 }

@@ -78,6 +78,9 @@ type Adapter struct {
 	lanes []*lane
 	begin func(rest []*lane)
 	halt  func()
+	// most is how many lanes there may be; fewer are asked for by a token in narrow.
+	most   int
+	narrow chan struct{}
 	// byKey are the nodes by what they are, warned what was last warned of, and server
 	// what was learnt of it in earlier sessions. wanted gets a token when another lane
 	// wants the nodes to be looked for.
@@ -105,7 +108,7 @@ func newAdapter(cfg config.OPCUAConnection, deps Deps, t timing) (*Adapter, erro
 	}
 	deps = deps.withDefaults()
 	deps.Logger = deps.Logger.With("connection", cfg.Name)
-	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now), wanted: make(chan struct{}, 1)}
+	a := &Adapter{cfg: cfg, deps: deps, timing: t, status: newStatus(cfg.Name, deps.Now), wanted: make(chan struct{}, 1), narrow: make(chan struct{}, 1)}
 	a.cursors = newCursors(cfg.Name, deps.Cursors, deps.Logger, t)
 	a.queue = newQueue(deps, a.cursors, a.status, t)
 	a.specs = specs(cfg, deps.SiteID)

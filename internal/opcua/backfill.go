@@ -82,6 +82,10 @@ func (b *backFill) run(ctx context.Context) {
 			b.endedBy()
 			return // the session's end tells why
 		}
+		if undecodable(err) { // as the next answer would be, if it were asked for in the same way
+			b.endedBy()
+			continue
+		}
 		b.share = min(max(b.share, 1)*2, mostShare)
 		pause := max(wait.NextBackOff(), 0)
 		b.log.Warn("opcua: history could not be read, will be retried", "nodes", len(list), "pause", pause, "error", err)
@@ -134,10 +138,10 @@ func (b *backFill) fill(ctx context.Context, list []interval) error {
 	return b.drained(ctx)
 }
 
-// endedBy notes that the session has ended in the middle of a call. It may have ended by
-// the answer: the library ends the connection at a value that it can't decode, and at a
-// message that is too long. So less is asked for in the next session, and a node that was
-// asked for by itself, and by whose history sessions end, is given up some time.
+// endedBy notes that a call had an answer that the library can't decode, or that is too long
+// for it, or that the session has ended in the middle of a call, which may be for the same
+// reason. So less is asked for the next time, and a node that was asked for by itself, and by
+// whose history calls end, is given up some time.
 func (b *backFill) endedBy() {
 	if len(b.asking) == 0 || b.progressed {
 		return
@@ -150,7 +154,7 @@ func (b *backFill) endedBy() {
 
 // failed counts an attempt, and gives up on nodes that had enough.
 func (b *backFill) failed(ctx context.Context, list []interval, err error) error {
-	if err == nil || errors.Is(err, errLearntType) {
+	if err == nil || errors.Is(err, errLearntType) || undecodable(err) {
 		return err
 	}
 	if sleep(ctx, b.a.timing.look) != nil { // the session may have ended with it

@@ -6,10 +6,14 @@
 // a dead subscription for ever. Instead it monitors the server's clock
 // (i=2258, CurrentTime): a subscription that brings nothing for the time of the
 // watchdog is given up, whatever the connection says of itself, and built anew
-// with growing pauses. The first notification of each new monitored item is the
-// current value, so a rebuild reads the present state again. What changed
-// several times while there was no connection is read from the server's history, or
-// recorded as lost (backfill.go).
+// with growing pauses. The next connection takes up the session, or the subscription, of the
+// one before where the server still has it, with all that its queues held meanwhile. Else
+// the first notification of each new monitored item is the current value, so a rebuild
+// reads the present state again, and what came in between is read from the
+// server's history, or recorded as lost (backfill.go).
+//
+// Nor is the library's publish loop used: it acknowledges what nobody has stored, and loses
+// answers; see publish.go and takeover.go.
 //
 // The library is github.com/gopcua/opcua 0.9.1. Of 0.8.0 were missing a callback
 // for the end of a connection (it has only a channel, which blocks the client

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/mes"
@@ -151,20 +150,40 @@ func (s *session) tellLoss(n *notifier, g eventGap) error {
 // eventsHeard notes up to when the items of events were alive: up to the time of the
 // server's clock in a notification, which may have waited here. A clock that is ahead says
 // nothing.
-func (s *session) eventsHeard(n *opcua.PublishNotificationData) error {
-	changes, ok := n.Value.(*ua.DataChangeNotification)
-	if !ok || !s.hasEvents() {
+func (s *session) eventsHeard(m message) error {
+	if !s.hasEvents() {
 		return nil
 	}
-	for _, item := range changes.MonitoredItems {
-		if item == nil || item.ClientHandle != clockHandle || item.Value == nil || item.Value.Value == nil {
+	for _, part := range m.parts {
+		if part == nil {
 			continue
 		}
-		if clock, ok := item.Value.Value.Value().(time.Time); ok {
-			return s.eventsAlive(clock)
+		changes, ok := part.Value.(*ua.DataChangeNotification)
+		if !ok {
+			continue
+		}
+		for _, item := range changes.MonitoredItems {
+			if item == nil || item.ClientHandle != s.clock || item.Value == nil || item.Value.Value == nil {
+				continue
+			}
+			if clock, ok := item.Value.Value.Value().(time.Time); ok {
+				return s.eventsAlive(clock)
+			}
 		}
 	}
 	return nil
+}
+
+// doubtEvents notes that events may be missing since they were alive last.
+func (s *session) doubtEvents() {
+	if !s.hasEvents() {
+		return
+	}
+	for _, n := range s.a.notifiers {
+		if n.itemID != 0 && n.fault == "" {
+			s.a.heard.begin(n.key(), mes.Micros(s.a.deps.Now()))
+		}
+	}
 }
 
 // eventsAlive notes that they were alive at a time, or now if that is later.
@@ -208,7 +227,7 @@ func (s *session) refresh(ctx context.Context) error {
 	for _, n := range s.a.notifiers {
 		s.a.alarms.table.RefreshStarted(n.index)
 	}
-	code, isFault, err := alarm.Refresh(ctx, s.client, s.sub.SubscriptionID)
+	code, isFault, err := alarm.Refresh(ctx, s.client, s.sub.id)
 	switch {
 	case err != nil:
 		return err
@@ -218,7 +237,7 @@ func (s *session) refresh(ctx context.Context) error {
 		s.a.trouble.noRefresh = isFault // the session ends by it; the next one does without
 		s.refreshRefused(code)
 	default:
-		s.sweepAt = time.Now().Add(max(sweepAfter, 3*s.sub.RevisedPublishingInterval))
+		s.sweepAt = time.Now().Add(max(sweepAfter, 3*s.sub.interval))
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ func TestGapRecords(t *testing.T) {
 	proxy := opcuatest.NewProxy(t, server.Addr())
 	cfg := plantConfig(proxy.URL())
 	cfg.Machines[0].Nodes[1].History = "off"
+	cfg.QueueSize = 1 // the subscription is taken up, and has forgotten what changed twice
 	to := opcuatest.NewIngester()
 	a := running(t, cfg, to, gapTiming())
 	stored(t, to, 29)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 
 	"plantgate/internal/mes"
@@ -20,8 +19,9 @@ import (
 const (
 	// maxItemsPerCall bounds CreateMonitoredItems; servers have limits of their own.
 	maxItemsPerCall = 500
-	// clockHandle marks the heartbeat; nodes count from 1.
-	clockHandle = 0
+	// maxClockHandle bounds what marks the heartbeat; the nodes of a lane count from there
+	// on. It is another for each lane, so that a subscription that is not ours shows.
+	maxClockHandle = 1 << 30
 )
 
 // node is a binding and its monitored item.
@@ -36,9 +36,11 @@ type node struct {
 	moves  bool
 	// missing is since when a pattern leads to it no more; zero if it does.
 	missing time.Time
-	// Of the present session: the server's id of the item, whether the next
-	// notification is its first, and what is wrong with it.
+	// Of the present session: the server's id of the item, whether values may
+	// be missing before the next notification, as before its first, and what is wrong with it.
 	itemID  uint32
+	queue   uint32 // how many values the server keeps of it
+	taken   bool   // set since the subscription was taken up, until the node's next message
 	first   bool
 	fault   string
 	retryAt time.Time
@@ -88,9 +90,8 @@ func (s *session) byHandle(handle uint32) *node {
 
 // monitorClock makes the heartbeat item.
 func (s *session) monitorClock(ctx context.Context) error {
-	clock := ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)
 	sampling := min(time.Second, s.a.cfg.Watchdog/4)
-	results, err := s.createItems(ctx, []*ua.MonitoredItemCreateRequest{createRequest(clock, clockHandle, sampling, 1)})
+	results, err := s.createItems(ctx, []*ua.MonitoredItemCreateRequest{createRequest(clockNode(), s.clock, sampling, 1)})
 	if err != nil {
 		return fmt.Errorf("monitor the server's clock: %w", err)
 	}
@@ -133,6 +134,7 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 	if err != nil {
 		return fmt.Errorf("monitor the nodes: %w", err)
 	}
+	s.compareRevised(asked, requests, results)
 	for i, n := range asked {
 		n.first = true
 		if code := results[i].StatusCode; code != ua.StatusOK {
@@ -141,9 +143,41 @@ func (s *session) monitor(ctx context.Context, nodes []*node) error {
 		}
 		// A fault of before stands until a good value comes: some servers
 		// accept every item and say in its first notification what is wrong.
-		n.itemID = results[i].MonitoredItemID
+		n.itemID, n.queue = results[i].MonitoredItemID, results[i].RevisedQueueSize
 	}
 	return nil
+}
+
+// compareRevised tells if the server samples nodes more slowly than it was asked to, or
+// has shorter queues.
+func (s *session) compareRevised(nodes []*node, requests []*ua.MonitoredItemCreateRequest, results []*ua.MonitoredItemCreateResult) {
+	slower, shorter := 0, 0
+	example := -1
+	for i, r := range results {
+		want := requests[i].RequestedParameters
+		if r.StatusCode != ua.StatusOK {
+			continue
+		}
+		slow := r.RevisedSamplingInterval > 2*want.SamplingInterval && r.RevisedSamplingInterval > 2*float64(s.sub.interval.Milliseconds())
+		short := r.RevisedQueueSize < want.QueueSize
+		if slow {
+			slower++
+		}
+		if short {
+			shorter++
+		}
+		if (slow || short) && example < 0 {
+			example = i
+		}
+	}
+	if example < 0 {
+		return
+	}
+	want, is := requests[example].RequestedParameters, results[example]
+	s.log.Warn("opcua: the server samples nodes more slowly, or has shorter queues, than it was asked to",
+		"slower", slower, "shorter", shorter, "node_id", nodes[example].nodeID,
+		"sampling_ms", want.SamplingInterval, "revised_sampling_ms", is.RevisedSamplingInterval,
+		"queue_size", want.QueueSize, "revised_queue_size", is.RevisedQueueSize)
 }
 
 func createRequest(nodeID *ua.NodeID, handle uint32, sampling time.Duration, queue uint32) *ua.MonitoredItemCreateRequest {
@@ -187,7 +221,7 @@ func (s *session) createItems(ctx context.Context, requests []*ua.MonitoredItemC
 
 func (s *session) createPart(ctx context.Context, part []*ua.MonitoredItemCreateRequest) ([]*ua.MonitoredItemCreateResult, error) {
 	req := &ua.CreateMonitoredItemsRequest{
-		SubscriptionID:     s.sub.SubscriptionID,
+		SubscriptionID:     s.sub.id,
 		TimestampsToReturn: ua.TimestampsToReturnBoth,
 		ItemsToCreate:      part,
 	}
@@ -283,7 +317,7 @@ func (s *session) retryBad(ctx context.Context) error {
 		return nil
 	}
 	if len(items) > 0 {
-		if _, err := s.sub.Unmonitor(ctx, items...); err != nil {
+		if err := s.unmonitor(ctx, items); err != nil {
 			return fmt.Errorf("delete the items of bad nodes: %w", err)
 		}
 	}
@@ -305,11 +339,15 @@ func (s *session) showState() {
 	at := standing{state: mes.AdapterRunning, nodes: len(s.nodes)}
 	for _, n := range s.nodes {
 		if n.fault != "" {
-			at.state, at.bad = mes.AdapterDegraded, append(at.bad, n.nodeID+" ("+n.fault+")")
+			at.state = mes.AdapterDegraded
+			if at.bad++; at.bad <= namesShown {
+				at.named = append(at.named, n.nodeID+" ("+n.fault+")")
+			}
 		}
 	}
 	if bad := s.badEvents(); len(bad) > 0 {
-		at.state, at.nodes, at.bad = mes.AdapterDegraded, at.nodes+len(bad), append(at.bad, bad...)
+		at.state, at.nodes, at.bad = mes.AdapterDegraded, at.nodes+len(bad), at.bad+len(bad)
+		at.named = append(at.named, bad...)
 	}
 	s.a.status.stand(s.number, at)
 }

@@ -20,9 +20,10 @@ type lane struct {
 	a      *Adapter
 	number int // from 0
 	nodes  []*node
-	// handles are the nodes by what notifications name them by; last is the newest.
-	handles map[uint32]*node
-	last    uint32
+	// handles are the nodes by what notifications name them by; clock is that of the
+	// heartbeat, those after it up to last are of nodes.
+	handles     map[uint32]*node
+	clock, last uint32
 	// subscribed is set once a subscription has worked.
 	subscribed bool
 	// shortLives counts sessions in a row that ended soon; probed is how many nodes were
@@ -34,7 +35,16 @@ type lane struct {
 	// is asked for than usual.
 	heard time.Time
 	share int
-	log   *slog.Logger
+	// misnumbered counts sessions in a row that ended since messages were missing, though no
+	// connection was lost.
+	misnumbered int
+	// crowded is since when the server refuses it a session; zero if it does not.
+	crowded time.Time
+	// left is what the last connection left at the server; nil if nothing can be taken up.
+	// takeovers counts how often in a row that was tried, and brought nothing.
+	left      *leftover
+	takeovers int
+	log       *slog.Logger
 }
 
 // supervise builds one session after the other until ctx ends. Between them the state
@@ -47,6 +57,7 @@ func (l *lane) supervise(ctx, drainCtx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.crowd(err)
 		if sleep(ctx, l.pause(err, wait)) != nil {
 			return
 		}
@@ -90,18 +101,19 @@ func (l *lane) connection(ctx, drainCtx context.Context, wait *backoff.Exponenti
 	defer s.close()
 	defer s.detachAlarms()
 	if l.number == 0 {
-		if err := l.a.deal(ctx, s.client); err != nil {
+		if err := l.a.deal(ctx, s.client, s.limits); err != nil {
+			s.keep(ctx)
 			return err
 		}
 	}
 	since := time.Now()
-	defer func() { l.lived(since, err) }()
-	if err = s.subscribe(ctx); err != nil {
-		return err
+	defer func() { l.lived(since, err, s.resumed) }()
+	if err = s.begin(ctx); err == nil {
+		stop := s.beginBackFill(ctx)
+		err = s.receive(ctx)
+		stop()
 	}
-	stop := s.beginBackFill(ctx)
-	defer stop()
-	err = s.receive(ctx)
-	s.rest()
+	s.stopPublishing()
+	s.leave(ctx, err)
 	return err
 }

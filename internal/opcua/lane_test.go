@@ -47,7 +47,7 @@ func TestLanes(t *testing.T) {
 func TestAggregate(t *testing.T) {
 	t.Parallel()
 	up := standing{state: mes.AdapterRunning, nodes: 10}
-	partly := standing{state: mes.AdapterDegraded, nodes: 10, bad: []string{"a (gone)", "b (gone)"}}
+	partly := standing{state: mes.AdapterDegraded, nodes: 10, bad: 2, named: []string{"a (gone)", "b (gone)"}}
 	down := standing{state: mes.AdapterBackingOff, detail: "reset", nodes: 10}
 	silent := standing{state: mes.AdapterStale, detail: "silent", nodes: 10}
 	for name, tc := range map[string]struct {

@@ -28,8 +28,16 @@ const (
 	maxShortLives = 2
 )
 
-// lived counts sessions in a row that ended soon.
-func (l *lane) lived(since time.Time, err error) {
+// lived counts sessions in a row that ended soon, or that were not numbered in order. One
+// that took a subscription up may miss what was lost with the connection.
+func (l *lane) lived(since time.Time, err error, resumed bool) {
+	switch {
+	case l.misnumbered >= maxMisnumbered: // known for good
+	case errors.Is(err, errMissing) && !resumed:
+		l.misnumbered++
+	case !errors.Is(err, errMissing) && time.Since(since) > shortLife:
+		l.misnumbered = 0
+	}
 	if err != nil && time.Since(since) < max(shortLife, 5*l.a.cfg.PublishingInterval) {
 		l.shortLives++
 		return

@@ -49,7 +49,7 @@ func TestShortLives(t *testing.T) {
 		err  error
 		want int
 	}{{0, lost, 1}, {time.Second, lost, 2}, {time.Hour, lost, 0}, {0, lost, 1}, {0, nil, 0}} {
-		if l.lived(time.Now().Add(-step.ago), step.err); l.shortLives != step.want {
+		if l.lived(time.Now().Add(-step.ago), step.err, false); l.shortLives != step.want {
 			t.Errorf("step %d: %d", i, l.shortLives)
 		}
 	}

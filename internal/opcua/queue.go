@@ -40,6 +40,7 @@ const (
 	entryGap                      // a record of what may be lost
 	entryHeard                    // no record: the connection was heard of
 	entryClose                    // no record: gaps are filled
+	entryMessage                  // no record: the end of a message
 )
 
 // entry is on its way to ingest; what it says of tracks is noted once it, and everything
@@ -241,6 +242,7 @@ type timing struct {
 	drain        time.Duration // storing what was received, once Run shall end
 	backOffFirst time.Duration
 	backOffMax   time.Duration
+	crowded      time.Duration // for how long a server refuses sessions until fewer do
 	refused      time.Duration // pause after the server, or we, refused on principle
 	undecided    time.Duration // pause while somebody has to decide of a certificate
 	nodeFirst    time.Duration // first retry of a bad node
@@ -263,6 +265,7 @@ func defaultTiming() timing {
 		drain:        10 * time.Second,
 		backOffFirst: 250 * time.Millisecond,
 		backOffMax:   3 * time.Second,
+		crowded:      time.Minute, // longer than it keeps those that were lost
 		refused:      30 * time.Second,
 		undecided:    8 * time.Second,
 		nodeFirst:    5 * time.Second,

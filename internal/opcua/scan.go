@@ -126,7 +126,7 @@ func (s *session) change(ctx context.Context, nodes []*node) error {
 // apply deletes items and makes new ones.
 func (s *session) apply(ctx context.Context, drop []uint32, fresh []*node) error {
 	for part := range slices.Chunk(drop, maxItemsPerCall) {
-		if _, err := s.sub.Unmonitor(ctx, part...); err != nil {
+		if err := s.unmonitor(ctx, part); err != nil {
 			return fmt.Errorf("delete the items of nodes that moved: %w", err)
 		}
 	}

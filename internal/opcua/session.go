@@ -16,19 +16,21 @@ import (
 	"plantgate/internal/opcua/vqt"
 )
 
-// errLost means that the TCP connection ended.
-var errLost = errors.New("the connection was lost")
-
 // session is one connection with one subscription, from dial to close. Only the
 // goroutine of its lane uses it.
 type session struct {
 	*lane
 	limits link.Limits
 	client *opcua.Client
-	sub    *opcua.Subscription
-	notifs chan *opcua.PublishNotificationData
-	// lost gets a token when the library sees the connection end.
-	lost chan struct{}
+	// token is by what the server knows the session.
+	token *ua.NodeID
+	sub   *subscription
+	// complete is set of a subscription for which every node has been asked, broken of one
+	// that can't be taken up later.
+	complete, broken bool
+	messages         chan message
+	endPublishing    func()
+	published        chan struct{}
 	// alive is called once the subscription has brought something.
 	alive  func()
 	proven bool
@@ -48,6 +50,9 @@ type session struct {
 	changing bool
 	// types are the server's data types.
 	types *vqt.Types
+	// unnumbered is set of a server whose messages are not in order by their numbers, resumed
+	// of a session that took a subscription up.
+	unnumbered, resumed bool
 	// untyped is set of a session that must not ask for them.
 	untyped bool
 	// kinds are the event types that are known; refreshAt is when the alarms are to be told
@@ -62,22 +67,19 @@ type session struct {
 // open connects and makes a session.
 func (l *lane) open(ctx context.Context) (*session, error) {
 	s := &session{
-		lane:   l,
-		notifs: make(chan *opcua.PublishNotificationData, 16),
-		lost:   make(chan struct{}, 1),
-		scans:  make(chan scan, 1),
-		soon:   time.NewTimer(time.Hour),
-		types:  vqt.NewTypes(),
-		kinds:  map[string]*eventKind{},
+		lane:     l,
+		messages: make(chan message, 4),
+		scans:    make(chan scan, 1),
+		soon:     time.NewTimer(time.Hour),
+		types:    vqt.NewTypes(),
+		kinds:    map[string]*eventKind{},
 	}
-	deps := l.a.deps.link()
-	deps.Shown = l.a.serverShown
-	var err error
-	s.client, err = link.Open(ctx, l.a.cfg, deps, l.a.timing.link, opcua.StateChangedFunc(s.stateChanged))
+	err := s.reach(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s.limits, err = l.limits(ctx, s.client); err != nil {
+		s.keep(ctx)
 		s.close()
 		return nil, fmt.Errorf("read the server's limits: %w", err)
 	}
@@ -98,30 +100,17 @@ func (l *lane) limits(ctx context.Context, c *opcua.Client) (link.Limits, error)
 	return limits, err
 }
 
-func (s *session) stateChanged(state opcua.ConnState) {
-	if state != opcua.Disconnected && state != opcua.Closed {
-		return
-	}
-	select {
-	case s.lost <- struct{}{}:
-	default:
-	}
-}
-
 // subscribe makes the subscription, the heartbeat and the items of all nodes.
 func (s *session) subscribe(ctx context.Context) error {
-	cfg := s.a.cfg
-	const lifetime = 2 * time.Minute // what a server keeps of a client that is gone
-	sub, err := s.client.Subscribe(ctx, &opcua.SubscriptionParameters{
-		Interval:          cfg.PublishingInterval,
-		LifetimeCount:     max(uint32(lifetime/cfg.PublishingInterval), 30),
-		MaxKeepAliveCount: max(uint32(cfg.Watchdog/cfg.PublishingInterval), 3),
-	}, s.notifs)
+	began, err := s.began(ctx)
 	if err != nil {
-		return fmt.Errorf("create the subscription: %w", err)
+		return err
 	}
-	s.sub = sub
-	s.watchdog = max(cfg.Watchdog, 3*sub.RevisedPublishingInterval)
+	if err := s.create(ctx); err != nil {
+		return err
+	}
+	s.sub.began = began
+	s.startPublishing(ctx)
 	if err := s.monitorClock(ctx); err != nil {
 		return err
 	}
@@ -153,9 +142,9 @@ func (s *session) receive(ctx context.Context) error {
 	defer endScan()
 	rescan := time.NewTicker(s.a.cfg.Rebrowse())
 	defer rescan.Stop()
-	var wanted chan struct{} // of the first lane, which looks for the nodes of all
+	var wanted, narrow chan struct{} // of the first lane, which deals with the nodes of all
 	if s.number == 0 {
-		wanted = s.a.wanted
+		wanted, narrow = s.a.wanted, s.a.narrow
 	}
 	defer s.soon.Stop()
 	audit := time.NewTicker(s.a.timing.audit)
@@ -169,6 +158,10 @@ func (s *session) receive(ctx context.Context) error {
 			s.a.want()
 		case <-wanted:
 			s.startScan(ctxScan)
+		case <-narrow:
+			if err := s.a.narrower(); err != nil {
+				return err
+			}
 		case <-s.soon.C:
 			s.settled(ctxScan)
 		case r := <-s.scans:
@@ -176,17 +169,15 @@ func (s *session) receive(ctx context.Context) error {
 				return err
 			}
 			retry.Reset(s.untilRetry())
-		case n := <-s.notifs:
-			if err := s.notified(n); err != nil {
+		case m := <-s.messages:
+			if err := s.notified(m); err != nil {
 				return err
 			}
-			if err := s.eventsHeard(n); err != nil {
+			if err := s.eventsHeard(m); err != nil {
 				return err
 			}
 			silence.Reset(s.watchdog / 2)
 			retry.Reset(s.untilRetry())
-		case <-s.lost:
-			return errLost
 		case <-silence.C:
 			if err := s.silent(ctx); err != nil {
 				return err
@@ -206,19 +197,27 @@ func (s *session) receive(ctx context.Context) error {
 	}
 }
 
+// errSilent means that nothing comes by the subscription, though the connection may work.
+var errSilent = errors.New("the subscription is silent")
+
 // silent decides on a subscription that has brought nothing for half the watchdog: it is
 // stale then, and given up at the next time. A server whose clock can't be monitored is
-// asked for it instead.
+// asked for it instead, and has to say now and then that the subscription lives.
 func (s *session) silent(ctx context.Context) error {
 	switch {
+	case len(s.messages) > 0: // something else has taken long
 	case s.asks:
 		if err := s.readClock(ctx); err != nil {
 			return fmt.Errorf("the server's clock can't be read: %w", err)
 		}
+		if unheard := s.sub.unheard(); unheard > 2*max(s.watchdog, s.sub.quiet) {
+			s.broken = true
+			return fmt.Errorf("%w: neither a notification nor a keep-alive for %s", errSilent, unheard.Round(time.Second))
+		}
 		s.prove()
 		return s.eventsAlive(s.a.deps.Now())
 	case s.stale:
-		return fmt.Errorf("no notification for %s", s.watchdog)
+		return fmt.Errorf("%w: no notification for %s", errSilent, s.watchdog)
 	default:
 		s.stale = true
 		s.stand(mes.AdapterStale, fmt.Sprintf("no notification for %s; after as long again the connection is built anew", s.watchdog/2))
@@ -229,33 +228,66 @@ func (s *session) silent(ctx context.Context) error {
 func (s *session) readClock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.a.timing.link.Request)
 	defer cancel()
-	_, err := s.client.Node(ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)).Value(ctx)
+	_, err := s.client.Node(clockNode()).Value(ctx)
 	return err
 }
 
-// notified handles one part of a publish answer. An error ends the session.
-func (s *session) notified(n *opcua.PublishNotificationData) error {
-	if n.Error != nil {
-		return fmt.Errorf("publish: %w", n.Error)
-	}
-	switch v := n.Value.(type) {
-	case *ua.DataChangeNotification:
-		s.prove()
-		err := s.changed(v.MonitoredItems)
-		s.noteHeard()
-		return err
-	case *ua.EventNotificationList:
-		s.modelChanges(v.Events)
-		return s.eventsTold(v.Events)
-	case *ua.StatusChangeNotification:
-		return fmt.Errorf("the server ended the subscription: %w", v.Status)
-	default:
+func clockNode() *ua.NodeID { return ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime) }
+
+// notified handles a message, which may be acknowledged once all of its values are stored.
+// An error ends the session.
+func (s *session) notified(m message) error {
+	switch {
+	case m.err != nil:
+		return m.err
+	case m.missing:
+		s.doubt()
 		return nil
 	}
+	for _, part := range m.parts {
+		if part == nil {
+			continue
+		}
+		var err error
+		switch v := part.Value.(type) {
+		case *ua.DataChangeNotification:
+			s.prove()
+			err = s.changed(v.MonitoredItems)
+			s.noteHeard()
+		case *ua.EventNotificationList:
+			s.modelChanges(v.Events)
+			err = s.eventsTold(v.Events)
+		case *ua.StatusChangeNotification:
+			err = fmt.Errorf("%w: the server ended it: %w", errGone, v.Status)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	sub := s.sub
+	return s.put(entry{kind: entryMessage, then: func() { sub.store(m.number) }})
+}
+
+// doubt notes that values of any node may be missing between the last that came and the
+// next. This subscription does not tell which: the one after it begins with the present
+// value of every node.
+func (s *session) doubt() {
+	s.broken = true
+	for _, n := range s.nodes {
+		s.doubtOf(n)
+	}
+	s.doubtEvents()
+}
+
+// doubtOf notes that values of a node may be missing before its next.
+func (s *session) doubtOf(n *node) {
+	n.first = true
+	s.a.cursors.interrupt(n.track, n.id, mes.Micros(n.notified))
 }
 
 // prove notes that the subscription works.
 func (s *session) prove() {
+	s.takeovers = 0
 	s.heard = s.a.deps.Now()
 	if s.stale {
 		s.stale = false
@@ -278,17 +310,23 @@ func (s *session) prove() {
 func (s *session) changed(items []*ua.MonitoredItemNotification) error {
 	now := mes.Micros(s.a.deps.Now())
 	values, queued := 0, 0
-	for _, item := range items {
-		if item == nil || item.ClientHandle == clockHandle {
+	if s.resumed {
+		s.suspect(items)
+	}
+	for _, i := range items {
+		if i == nil || i.ClientHandle == s.clock {
 			continue
 		}
-		n := s.byHandle(item.ClientHandle)
+		if i.ClientHandle < s.clock || i.ClientHandle > s.last {
+			return fmt.Errorf("%w: it brings what nobody asked for, and is somebody else's", errGone)
+		}
+		n := s.byHandle(i.ClientHandle)
 		if n == nil {
-			continue
+			continue // it was given up
 		}
 		n.notifiedNow(time.Now())
-		s.judge(n, item.Value)
-		r := s.record(n, item.Value, now)
+		s.judge(n, i.Value)
+		r := s.record(n, i.Value, now)
 		at := s.a.cursors.arrived(n.track, &r, now)
 		values++
 		if n.repeats(&r) {
@@ -333,22 +371,8 @@ func (s *session) put(e entry) error {
 func (s *session) finish() {
 	ctx, cancel := context.WithTimeout(s.drainCtx, s.a.timing.link.Close)
 	defer cancel()
-	if err := s.sub.Cancel(ctx); err != nil {
+	if err := s.remove(ctx); err != nil {
 		s.log.Warn("opcua: subscription not deleted, the server will time it out", "error", err)
-	}
-}
-
-// rest takes what the library had received before the session ended.
-func (s *session) rest() {
-	for {
-		select {
-		case n := <-s.notifs:
-			if s.notified(n) != nil {
-				return
-			}
-		default:
-			return
-		}
 	}
 }
 

@@ -18,9 +18,10 @@ const namesShown = 5
 type standing struct {
 	state  mes.AdapterState
 	detail string
-	// nodes are how many it has, bad are those that the server refuses.
-	nodes int
-	bad   []string
+	// nodes is how many it has, bad how many of them the server refuses; named are the first
+	// of those.
+	nodes, bad int
+	named      []string
 }
 
 // isUp tells whether it brings values.
@@ -83,16 +84,29 @@ func (s *status) show(state mes.AdapterState, detail string) {
 	s.s.State, s.s.Detail = state, detail
 }
 
+// up is how many lanes bring values.
+func (s *status) up() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		if l.isUp() {
+			n++
+		}
+	}
+	return n
+}
+
 // aggregate is the condition of a connection: while no lane brings values, that of the
 // first; degraded if some lanes don't, or some nodes.
 func aggregate(lanes []standing) (mes.AdapterState, string) {
 	var parts []string
-	down, nodes := 0, 0
-	var bad []string
+	down, nodes, bad := 0, 0, 0
+	var named []string
 	reason := ""
 	for _, l := range lanes {
 		nodes += l.nodes
-		bad = append(bad, l.bad...)
+		bad += l.bad
+		named = append(named, l.named...)
 		if l.isUp() {
 			continue
 		}
@@ -108,12 +122,12 @@ func aggregate(lanes []standing) (mes.AdapterState, string) {
 	case down > 0:
 		parts = append(parts, fmt.Sprintf("nothing comes by %d of %s: %s", down, mes.Counted(len(lanes), "session"), reason))
 	}
-	if len(bad) > 0 {
-		names := strings.Join(bad[:min(namesShown, len(bad))], ", ")
-		if len(bad) > namesShown {
+	if bad > 0 {
+		names := strings.Join(named[:min(namesShown, len(named))], ", ")
+		if bad > namesShown {
 			names += " …"
 		}
-		parts = append(parts, fmt.Sprintf("%d of %s bad: %s", len(bad), mes.Counted(nodes, "node"), names))
+		parts = append(parts, fmt.Sprintf("%d of %s bad: %s", bad, mes.Counted(nodes, "node"), names))
 	}
 	if len(parts) == 0 {
 		return mes.AdapterRunning, ""
@@ -152,6 +166,14 @@ func (s *status) certificate(use mes.CertificateUse) time.Time {
 func (s *status) read() mes.AdapterStatus {
 	s.mu.Lock()
 	status := s.s
+	status.Sessions = len(s.lanes)
+	for _, l := range s.lanes {
+		status.Nodes += l.nodes
+		status.NodesBad += l.bad
+		if l.isUp() && s.s.State != mes.AdapterStopped {
+			status.SessionsUp++
+		}
+	}
 	s.mu.Unlock()
 	status.Flow = s.flow.Flow(s.now())
 	return status

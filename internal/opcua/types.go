@@ -47,6 +47,9 @@ func (s *session) describe(ctx context.Context, nodes []*node) error {
 // failed tells whether an error is more than a server's refusal.
 func failed(err error) bool {
 	var code ua.StatusCode
+	if err == nil {
+		return false
+	}
 	if !errors.As(err, &code) {
 		return true
 	}

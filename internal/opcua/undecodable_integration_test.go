@@ -11,8 +11,9 @@ import (
 	"plantgate/internal/opcua/opcuatest"
 )
 
-// TestPeerUndecodableHistory: a value that the library can't decode ends the session that
-// reads it from history. Of that node the loss is recorded; the others miss nothing.
+// TestPeerUndecodableHistory: a value that the library can't decode, and that comes too late
+// to be read from the server's queue, is read from history in vain. Of that node the loss is
+// recorded; the others miss nothing.
 func TestPeerUndecodableHistory(t *testing.T) {
 	t.Parallel()
 	p := newNodePeer(t)

@@ -26,10 +26,19 @@ func agrees(c *opcua.Client, cfg config.OPCUAConnection, ep *ua.EndpointDescript
 	return compare(cfg, ep, channel, res)
 }
 
-func compare(cfg config.OPCUAConnection, ep *ua.EndpointDescription, channel *uasc.Config, res *ua.CreateSessionResponse) error {
-	if cfg.Secured() && !sameLeaf(channel.RemoteCertificate, ep.ServerCertificate) {
+// compareChannel checks the certificate of a channel; nil is a channel of which none is
+// known.
+func compareChannel(cfg config.OPCUAConnection, ep *ua.EndpointDescription, channel *uasc.Config) error {
+	if cfg.Secured() && (channel == nil || !sameLeaf(channel.RemoteCertificate, ep.ServerCertificate)) {
 		return trust.Refuse("the server opened the channel with another certificate than its endpoint has: somebody may sit in between; " +
 			"if a password was configured, change it")
+	}
+	return nil
+}
+
+func compare(cfg config.OPCUAConnection, ep *ua.EndpointDescription, channel *uasc.Config, res *ua.CreateSessionResponse) error {
+	if err := compareChannel(cfg, ep, channel); err != nil {
+		return err
 	}
 	// Without security of the channel some servers show none.
 	if len(res.ServerCertificate) > 0 && len(ep.ServerCertificate) > 0 && !sameLeaf(res.ServerCertificate, ep.ServerCertificate) {

@@ -13,6 +13,9 @@ import (
 	"plantgate/internal/opcua/trust"
 )
 
+// ErrFull means that the server has no session left to give.
+var ErrFull = errors.New("the server takes no more sessions")
+
 // explain turns the server's refusals into words that say what to do. own is the client's
 // certificate, of a connection with security. A server that does not trust the certificate
 // may just end the connection: it does send a reason, but the library drops it. That may
@@ -47,6 +50,8 @@ func explain(err error, cfg config.OPCUAConnection, own trust.Own) error {
 		return trust.Refuse("the server does not trust plantgate's certificate: trust %s there (%s)", own.File, StatusText(code))
 	case ua.StatusBadSecurityPolicyRejected, ua.StatusBadSecurityModeRejected:
 		return trust.Refuse("the server does not offer this security policy and mode (%s)", StatusText(code))
+	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached:
+		return fmt.Errorf("%w: raise its limit, or end other clients (%s)", ErrFull, StatusText(code))
 	}
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 )
 
-// Limits are what a server takes in one call (OPC 10000-5, 6.3.11). A limit that it does
+// Limits are what a server takes in one call (OPC 10000-5, 6.3.11), and has in all. A limit that it does
 // not tell is math.MaxInt32.
 type Limits struct {
 	NodesPerRead                          int
@@ -23,6 +23,10 @@ type Limits struct {
 	// open at once in a session.
 	BrowseContinuationPoints  int
 	HistoryContinuationPoints int
+	// Sessions is how many the server has in all, MonitoredItemsPerSubscription how many
+	// items one subscription may have (OPC UA 1.05).
+	Sessions                      int
+	MonitoredItemsPerSubscription int
 }
 
 // NoLimits are those of a server that tells none.
@@ -52,6 +56,8 @@ func (l *Limits) places() []struct {
 		{id.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall, &l.MonitoredItemsPerCall},
 		{id.Server_ServerCapabilities_MaxBrowseContinuationPoints, &l.BrowseContinuationPoints},
 		{id.Server_ServerCapabilities_MaxHistoryContinuationPoints, &l.HistoryContinuationPoints},
+		{id.Server_ServerCapabilities_MaxSessions, &l.Sessions},
+		{id.Server_ServerCapabilities_MaxMonitoredItemsPerSubscription, &l.MonitoredItemsPerSubscription},
 	}
 }
 

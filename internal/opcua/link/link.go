@@ -58,6 +58,9 @@ type Timing struct {
 	Open    time.Duration // dial, secure channel and session, or endpoints
 	Request time.Duration // one service call
 	Close   time.Duration // closing a connection that may be dead
+	// Session is how long the server keeps a session that says nothing, Token how long the
+	// keys of a channel last; 0 is what suits the connection.
+	Session, Token time.Duration
 }
 
 // DefaultTiming is for servers on the plant's network.

@@ -60,7 +60,7 @@ func TestExplain(t *testing.T) {
 		"reason of a transport": {&uacp.Error{ErrorCode: uint32(ua.StatusBadCertificateUntrusted)}, true, true, trust.PublicCertFile},
 		"ended when secured":    {io.EOF, true, false, trust.PublicCertFile},
 		"ended in the clear":    {io.EOF, false, false, "EOF"},
-		"busy":                  {ua.StatusBadTooManySessions, false, false, "session"},
+		"full":                  {ua.StatusBadTooManySessions, false, false, "the server takes no more sessions: raise its limit"},
 		"network":               {lost, true, false, lost.Error()},
 	}
 	for name, tc := range cases {

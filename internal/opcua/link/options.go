@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -28,7 +29,8 @@ func prepare(ctx context.Context, cfg config.OPCUAConnection, deps Deps, t Timin
 		opcua.AutoReconnect(false),
 		opcua.DialTimeout(t.Open),
 		opcua.RequestTimeout(t.Request),
-		opcua.SessionTimeout(sessionTimeout(cfg)),
+		opcua.SessionTimeout(cmp.Or(t.Session, sessionTimeout(cfg))),
+		opcua.Lifetime(cmp.Or(t.Token, tokenLifetime)),
 		opcua.SessionName("plantgate " + cfg.Name),
 		opcua.ApplicationName("plantgate"),
 		opcua.ApplicationURI(trust.ApplicationURI()),
@@ -79,8 +81,12 @@ func CheckFiles(cfg config.OPCUAConnection, now time.Time) error {
 	return err
 }
 
+// tokenLifetime is how long the keys of a channel last; they are renewed after three
+// quarters of it.
+const tokenLifetime = time.Hour
+
 // sessionTimeout is how long the server keeps a session that says nothing. It
-// is short, since the rebuilt connection takes a new one and servers allow few.
+// is short, since a rebuilt connection may need a new one and servers allow few.
 func sessionTimeout(cfg config.OPCUAConnection) time.Duration {
 	return max(20*time.Second, 4*cfg.Watchdog)
 }

@@ -1,8 +1,8 @@
 // An OPC UA server of another maker (node-opcua) for the integration tests:
-// node node-server.js PORT FOLDER [strict]. FOLDER keeps its certificates; strict
-// trusts no client that it does not know. It prints READY once clients may connect. The
-// lines "delete" and "create" on its standard input remove the stored variable and make it
-// anew.
+// node node-server.js PORT FOLDER [strict|few]. FOLDER keeps its certificates; strict
+// trusts no client that it does not know; few allows two sessions. It prints READY once
+// clients may connect. The lines "delete" and "create" on its standard input remove the
+// stored variable and make it anew; "sessions" prints how many there are.
 "use strict";
 
 const path = require("node:path");
@@ -18,7 +18,7 @@ const {
   VariantArrayType,
 } = require("node-opcua");
 
-async function main(port, folder, strict) {
+async function main(port, folder, strict, maxSessions) {
   const certificates = new OPCUACertificateManager({
     automaticallyAcceptUnknownCertificate: !strict,
     rootFolder: path.join(folder, "pki"),
@@ -36,15 +36,17 @@ async function main(port, folder, strict) {
     ],
     securityModes: [MessageSecurityMode.None, MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt],
     allowAnonymous: true,
+    ...(maxSessions && { serverCapabilities: { maxSessions } }),
     userManager: { isValidUser: (user, password) => user === "plantgate" && password === "correct horse" },
   });
   await server.initialize();
-  addNodes(server.engine.addressSpace);
+  addNodes(server.engine);
   await server.start();
   console.log("READY");
 }
 
-function addNodes(addressSpace) {
+function addNodes(engine) {
+  const addressSpace = engine.addressSpace;
   const own = addressSpace.getOwnNamespace();
   const folder = own.addFolder("ObjectsFolder", { browseName: "MyFolder" });
   const add = (id, dataType, value, more) =>
@@ -62,6 +64,7 @@ function addNodes(addressSpace) {
     if (line === "delete") addressSpace.deleteNode(stored);
     if (line === "create") stored = add("Objects/MyFolder/MyStoredVariable", "Int32", ++value);
     if (line === "undecodable") undecodable();
+    if (line === "sessions") console.log(`sessions ${engine.currentSessionCount}`);
     console.log(`done ${line}`);
   });
   const synchronous = add("Objects/MyFolder/MySynchronousVariable", "Int32", 0);
@@ -127,7 +130,7 @@ function addHistory(addressSpace, add) {
   };
 }
 
-main(Number(process.argv[2]), process.argv[3], process.argv[4] === "strict").catch((err) => {
+main(Number(process.argv[2]), process.argv[3], process.argv[4] === "strict", process.argv[4] === "few" ? 2 : 0).catch((err) => {
   console.error(err);
   process.exit(1);
 });
