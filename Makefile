@@ -21,7 +21,7 @@ K6         := $(TOOLS)/k6-$(K6_VERSION)
 # the full one. What they mean stands in CONTRIBUTING.md.
 SOAK := PLANTGATE_TEST_ROUNDS=50 PLANTGATE_TEST_KILLS=200 PLANTGATE_TEST_CUTS=1000 PLANTGATE_TEST_BODIES=50000 \
 	PLANTGATE_TEST_OUTAGE=30 PLANTGATE_TEST_DISPATCHES=20000 PLANTGATE_TEST_DISPATCH_KILLS=120 \
-	PLANTGATE_TEST_FLOOD=100000 PLANTGATE_TEST_BLACK_HOLE=60
+	PLANTGATE_TEST_FLOOD=100000 PLANTGATE_TEST_BLACK_HOLE=60 PLANTGATE_TEST_OPCUA_SOAK=300 PLANTGATE_TEST_REBUILDS=500
 
 .PHONY: help
 help: ## List the targets
@@ -62,6 +62,13 @@ SOAK_SECONDS ?= 3600
 soak-mqtt: ## Let 1,000 machines send through one connection for an hour; memory must stay
 	@PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || { echo "this test needs mosquitto: apt-get install mosquitto" >&2; exit 1; }
 	PLANTGATE_TEST_SOAK=$(SOAK_SECONDS) go test ./internal/crashtest -tags integration -run SoakMQTT -count 1 -v -timeout 0
+
+# A quarter of an hour; OPCUA_SECONDS=20 shortens the load.
+OPCUA_SECONDS ?= 300
+.PHONY: soak-opcua
+soak-opcua: .venv/.done internal/opcua/testdata/peers/node_modules/.done ## Store 20,000 changes a second of OPC UA nodes; build connections anew 500 times
+	PLANTGATE_TEST_OPCUA_SOAK=$(OPCUA_SECONDS) go test ./internal/app -tags integration -run SoakOPCUA -count 1 -v -timeout 0
+	PLANTGATE_TEST_REBUILDS=500 go test ./internal/opcua -tags integration -run SoakRebuilds -count 1 -v -timeout 0
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder of outside bytes, each for FUZZTIME

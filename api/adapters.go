@@ -66,6 +66,14 @@ type adapterBody struct {
 	Backfilled int64 `json:"backfilled" example:"0" validate:"required"`
 	// Records (Event) that say that values of OPC UA may be lost.
 	Gaps int64 `json:"gaps" example:"0" validate:"required"`
+	// By how many sessions an OPC UA server is read; each has a subscription with a part of the nodes.
+	Sessions int `json:"sessions" example:"1" validate:"required"`
+	// Sessions that bring values.
+	SessionsUp int `json:"sessions_up" example:"1" validate:"required"`
+	// Nodes that are read of an OPC UA server.
+	Nodes int `json:"nodes" example:"120" validate:"required"`
+	// Nodes that the server refuses, or does not have.
+	NodesBad int `json:"nodes_bad" example:"0" validate:"required"`
 	// The certificates by which a connection to an OPC UA server is made.
 	Certificates []certificateEndBody `json:"certificates" validate:"required"`
 	// The subscriptions, in configured order.
@@ -103,6 +111,7 @@ func (a *API) listAdapters(c echo.Context) error {
 			adapterSummary: newAdapterSummary(s), Since: s.Since.UTC(), Detail: s.Detail, flowBody: newFlow(s.Flow, now),
 			Reconnects: s.Reconnects, Repeated: s.Repeated, Doubtful: s.Doubtful, SessionsLost: s.SessionsLost,
 			GapsOpen: s.GapsOpen, Backfilled: s.Backfilled, Gaps: s.Gaps,
+			Sessions: s.Sessions, SessionsUp: s.SessionsUp, Nodes: s.Nodes, NodesBad: s.NodesBad,
 			Certificates: []certificateEndBody{}, Bindings: []bindingBody{},
 		}
 		for _, e := range s.Certificates {

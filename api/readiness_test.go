@@ -68,6 +68,7 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 		f.adapters = []mes.AdapterStatus{{
 			Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: at, Flow: flow,
 			Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6, Backfilled: 7, Gaps: 8, GapsOpen: 9,
+			Sessions: 10, SessionsUp: 11, Nodes: 12, NodesBad: 13,
 			Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfClient, NotAfter: time.Now().Add(-36 * time.Hour)}},
 			Bindings:     []mes.BindingStatus{{Name: "plant/{machine}/#", State: mes.BindingLimited, Since: at, Flow: flow}, {Name: "quiet", State: mes.BindingWaiting, Since: at}},
 		}}
@@ -84,6 +85,9 @@ func TestAdaptersTellWhatComes(t *testing.T) {
 		if age, err := of["last_message_age_seconds"].(json.Number).Float64(); err != nil || age < 59 || age > 120 {
 			t.Errorf("the newest message is %v s old", age)
 		}
+	}
+	if got := fmt.Sprintf("%v %v %v %v", a["sessions"], a["sessions_up"], a["nodes"], a["nodes_bad"]); got != "10 11 12 13" {
+		t.Errorf("sessions and nodes are %s", got)
 	}
 	if got := fmt.Sprintf("%v %v %v %v %v %v %v", a["reconnects"], a["repeated"], a["doubtful"], a["sessions_lost"], a["backfilled"], a["gaps"], a["gaps_open"]); got != "1 4 5 6 7 8 9" {
 		t.Errorf("%s in %s", got, r.body)

@@ -64,6 +64,10 @@ var (
 	backfilledDesc   = desc("connection_backfilled_total", "Values that were found in a server's history.", "door", "connection")
 	gapsDesc         = desc("connection_gaps_total", "Records that say that values may be lost.", "door", "connection")
 	certificateDesc  = desc("connection_certificate_not_after_timestamp_seconds", "Until when a certificate of the connection is valid: the client's, its user's or the server's.", "door", "connection", "certificate")
+	sessionsDesc     = desc("connection_sessions", "Sessions by which an OPC UA server is read.", "door", "connection")
+	sessionsUpDesc   = desc("connection_sessions_up", "Those of them that bring values.", "door", "connection")
+	nodesDesc        = desc("connection_nodes", "Nodes that are read of an OPC UA server.", "door", "connection")
+	nodesBadDesc     = desc("connection_nodes_bad", "Nodes that the server refuses, or does not have.", "door", "connection")
 	bindingStateDesc = desc("binding_state", "1 for the state that the subscription is in.", "door", "connection", "binding", "state")
 	bindingSinceDesc = desc("binding_state_since_timestamp_seconds", "When that state began.", "door", "connection", "binding")
 )
@@ -75,6 +79,7 @@ func (c *adapterCollector) Describe(ch chan<- *prometheus.Desc) {
 	bindingDescs.describe(ch)
 	for _, d := range []*prometheus.Desc{
 		stateDesc, sinceDesc, reconnectsDesc, repeatedDesc, doubtfulDesc, lostSessionsDesc, gapsOpenDesc, backfilledDesc, gapsDesc, certificateDesc,
+		sessionsDesc, sessionsUpDesc, nodesDesc, nodesBadDesc,
 		bindingStateDesc, bindingSinceDesc,
 	} {
 		ch <- d
@@ -93,6 +98,9 @@ func (c *adapterCollector) Collect(ch chan<- prometheus.Metric) {
 			backfilledDesc: s.Backfilled, gapsDesc: s.Gaps,
 		} {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), door, s.Name)
+		}
+		for d, n := range map[*prometheus.Desc]int{sessionsDesc: s.Sessions, sessionsUpDesc: s.SessionsUp, nodesDesc: s.Nodes, nodesBadDesc: s.NodesBad} {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), door, s.Name)
 		}
 		for _, e := range s.Certificates {
 			ch <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, seconds(e.NotAfter), door, s.Name, string(e.Use))

@@ -27,6 +27,7 @@ func TestFloorMetrics(t *testing.T) {
 			{Door: mes.DoorMQTT, Name: "plant", State: mes.AdapterRunning, Since: time.Unix(900, 0), Flow: flow, Reconnects: 1, Repeated: 4, Doubtful: 5, SessionsLost: 6,
 				Bindings: []mes.BindingStatus{{Name: "a/{machine}", State: mes.BindingGranted, Since: time.Unix(901, 0), Flow: flow}, {Name: "b/#", State: mes.BindingRefused}}},
 			{Door: mes.DoorOPCUA, Name: "plant", State: mes.AdapterBackingOff, GapsOpen: 7, Backfilled: 8, Gaps: 9,
+				Sessions: 10, SessionsUp: 11, Nodes: 12, NodesBad: 13,
 				Certificates: []mes.CertificateEnd{{Use: mes.CertificateOfServer, NotAfter: time.Unix(2000, 0)}}},
 		}
 	}})
@@ -56,6 +57,10 @@ func TestFloorMetrics(t *testing.T) {
 		`plantgate_connection_gaps_open{connection="plant",door="opcua"} 7`,
 		`plantgate_connection_backfilled_total{connection="plant",door="opcua"} 8`,
 		`plantgate_connection_gaps_total{connection="plant",door="opcua"} 9`,
+		`plantgate_connection_sessions{connection="plant",door="opcua"} 10`,
+		`plantgate_connection_sessions_up{connection="plant",door="opcua"} 11`,
+		`plantgate_connection_nodes{connection="plant",door="opcua"} 12`,
+		`plantgate_connection_nodes_bad{connection="plant",door="opcua"} 13`,
 		`plantgate_connection_lag_seconds_bucket{connection="plant",door="mqtt",le="0.005"} 1`,
 		`plantgate_connection_lag_seconds_bucket{connection="plant",door="mqtt",le="0.01"} 2`,
 		`plantgate_connection_lag_seconds_sum{connection="plant",door="mqtt"} 0.01`,
