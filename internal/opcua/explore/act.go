@@ -159,7 +159,7 @@ func act[T any](ctx context.Context, s *Service, a *action[T]) (done mes.UAActio
 			return answered[T](ctx, s, id)
 		}
 	}
-	c, err := s.connection(a.connection, a.caller.Scope)
+	c, err := s.find(a.connection) // what the caller may act on is told by the allow-list
 	if err != nil {
 		return done, s.refuse(ctx, a.entry(s), err)
 	}

@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -92,19 +93,45 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
+func (s *Service) find(name string) (*connection, error) {
+	if c := s.connections[name]; c != nil {
+		return c, nil
+	}
+	return nil, mes.Errorf(mes.CodeNotFound, "there is no OPC UA connection %q", name)
+}
+
 // connection finds one that the caller may look at: all its machines must be within what
 // the key is bound to, since any node of the server may be any machine's.
 func (s *Service) connection(name string, scope mes.Scope) (*connection, error) {
-	c := s.connections[name]
-	if c == nil {
-		return nil, mes.Errorf(mes.CodeNotFound, "there is no OPC UA connection %q", name)
+	c, err := s.find(name)
+	if err != nil {
+		return nil, err
 	}
 	for _, m := range c.cfg.Machines {
-		if site := c.siteOf(m.SiteID); !scope.Allows(site, m.MachineID) {
-			return nil, mes.Errorf(mes.CodeForbidden, "the key may not see machine %q of site %q, which is behind this connection", m.MachineID, site)
+		site := c.siteOf(m.SiteID)
+		if err := visible(scope, site, m.MachineID); err != nil {
+			return nil, err
+		}
+		for _, e := range m.Events {
+			for _, source := range e.Sources {
+				if err := visible(scope, cmp.Or(source.SiteID, site), source.MachineID); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
+	// Which machines are discovered is not known here.
+	if site := c.siteOf(""); len(c.cfg.Discover) > 0 && !scope.Allows(site, "") {
+		return nil, mes.Errorf(mes.CodeForbidden, "the key is bound, and the machines of site %q behind this connection are discovered: it may see none or all of them", site)
+	}
 	return c, nil
+}
+
+func visible(scope mes.Scope, siteID, machineID string) error {
+	if scope.Allows(siteID, machineID) {
+		return nil
+	}
+	return mes.Errorf(mes.CodeForbidden, "the key may not see machine %q of site %q, which is behind this connection", machineID, siteID)
 }
 
 func (c *connection) siteOf(siteID string) string {

@@ -235,6 +235,40 @@ func TestWriteIsAudited(t *testing.T) {
 	}
 }
 
+// TestScopeOfConnection: a key that is bound sees a server only where all machines behind it
+// are within what it is bound to; those that are discovered are not known.
+func TestScopeOfConnection(t *testing.T) {
+	t.Parallel()
+	m1 := config.OPCUAMachine{MachineID: "M1"}
+	tells := config.OPCUAMachine{MachineID: "M1", Events: []config.OPCUAEvents{{Sources: []config.OPCUAEventSource{{Source: "Tank", MachineID: "M2"}}}}}
+	bound := mes.Scope{Machines: []string{"M1"}}
+	for name, tc := range map[string]struct {
+		machines []config.OPCUAMachine
+		discover []string
+		scope    mes.Scope
+		want     bool
+	}{
+		"its machine":               {[]config.OPCUAMachine{m1}, nil, bound, true},
+		"another machine":           {[]config.OPCUAMachine{m1, {MachineID: "M2"}}, nil, bound, false},
+		"another by pattern":        {[]config.OPCUAMachine{{MachineID: "{machine}"}}, nil, bound, false},
+		"another's events":          {[]config.OPCUAMachine{tells}, nil, bound, false},
+		"discovered":                {nil, []string{config.DiscoverMachinery}, bound, false},
+		"discovered beside its":     {[]config.OPCUAMachine{m1}, []string{config.DiscoverMachinery}, bound, false},
+		"discovered at its site":    {nil, []string{config.DiscoverMachinery}, mes.Scope{Sites: []string{"main"}}, true},
+		"discovered at another":     {nil, []string{config.DiscoverMachinery}, mes.Scope{Sites: []string{"other"}}, false},
+		"discovered, not bound":     {nil, []string{config.DiscoverMachinery}, mes.Scope{}, true},
+		"all of them, not bound":    {[]config.OPCUAMachine{tells}, nil, mes.Scope{}, true},
+		"its site, all of them":     {[]config.OPCUAMachine{tells}, nil, mes.Scope{Sites: []string{"main"}}, true},
+		"another site, all of them": {[]config.OPCUAMachine{tells}, nil, mes.Scope{Sites: []string{"other"}}, false},
+	} {
+		s := New([]config.OPCUAConnection{{Name: "press", Machines: tc.machines, Discover: tc.discover}}, Deps{SiteID: "main"})
+		_, err := s.connection("press", tc.scope)
+		if got := err == nil; got != tc.want || err != nil && mes.ErrorCode(err) != mes.CodeForbidden {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func (f *fixture) value(t *testing.T) string {
 	t.Helper()
 	values, err := f.Read(t.Context(), "press", []mes.UARead{{Node: stored}}, mes.Scope{})
@@ -279,6 +313,11 @@ func TestRefusedWritesAreAudited(t *testing.T) {
 	}
 	if _, err := f.write(t, m1, stored, "30"); err != nil {
 		t.Errorf("its own machine: %v", err)
+	}
+	// Also where the connection has other machines, which it may not see.
+	f.connections["press"].cfg.Machines = append(f.connections["press"].cfg.Machines, config.OPCUAMachine{MachineID: "M2"})
+	if _, err := f.write(t, m1, stored, "30"); err != nil {
+		t.Errorf("its own of two machines: %v", err)
 	}
 	// Without an audit nothing is written.
 	f.mu.Lock()
