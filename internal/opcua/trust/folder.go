@@ -52,7 +52,7 @@ func (j *Judge) files(part string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// hasTrusted tells whether a certificate lies in a part of the folder.
+// has tells whether a certificate lies in a part of the folder.
 func (j *Judge) has(part string, der []byte) (bool, error) {
 	files, err := j.files(part)
 	if err != nil {
@@ -66,13 +66,15 @@ func (j *Judge) has(part string, der []byte) (bool, error) {
 	return false, nil
 }
 
-// issuers are the CAs of the folder. A file that is no certificate is a fault.
+// issuers are the CAs of the folder. A file that is no certificate is a fault; beside it are
+// the others.
 func (j *Judge) issuers() ([]*x509.Certificate, error) {
 	files, err := j.files(issuersFolder)
 	if err != nil {
 		return nil, fmt.Errorf("trust_folder: %w", err)
 	}
 	var list []*x509.Certificate
+	var fault error
 	for name, text := range files {
 		der := text
 		if block, _ := pem.Decode(text); block != nil {
@@ -80,19 +82,21 @@ func (j *Judge) issuers() ([]*x509.Certificate, error) {
 		}
 		certs, err := x509.ParseCertificates(der)
 		if err != nil {
-			return nil, Refuse("%s/%s in trust_folder is no certificate: %v", issuersFolder, name, err)
+			fault = Refuse("%s/%s in trust_folder is no certificate: %v", issuersFolder, name, err)
 		}
 		list = append(list, certs...)
 	}
-	return list, nil
+	return list, fault
 }
 
-// isRevoked tells whether an issuer's list names the certificate.
+// isRevoked tells whether an issuer's list names the certificate, as far as lists can be
+// read: the error is about one that can't.
 func (j *Judge) isRevoked(leaf *x509.Certificate, issuers []*x509.Certificate) (bool, error) {
 	files, err := j.files(crlFolder)
 	if err != nil {
 		return false, fmt.Errorf("trust_folder: %w", err)
 	}
+	var fault error
 	for name, text := range files {
 		der := text
 		if block, _ := pem.Decode(text); block != nil {
@@ -100,7 +104,8 @@ func (j *Judge) isRevoked(leaf *x509.Certificate, issuers []*x509.Certificate) (
 		}
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return false, Refuse("%s/%s in trust_folder is no revocation list: %v", crlFolder, name, err)
+			fault = Refuse("%s/%s in trust_folder is no revocation list: %v", crlFolder, name, err)
+			continue
 		}
 		if !isSigned(list, issuers) || !bytes.Equal(list.RawIssuer, leaf.RawIssuer) {
 			continue
@@ -111,7 +116,7 @@ func (j *Judge) isRevoked(leaf *x509.Certificate, issuers []*x509.Certificate) (
 			}
 		}
 	}
-	return false, nil
+	return false, fault
 }
 
 func isSigned(list *x509.RevocationList, issuers []*x509.Certificate) bool {

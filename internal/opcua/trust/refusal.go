@@ -10,8 +10,6 @@ type Refusal struct {
 	// soon is set where a person can decide here, without a change of configuration, and
 	// no account is at stake.
 	soon bool
-	// final is set where nobody's approval counts.
-	final bool
 }
 
 // Error implements error.

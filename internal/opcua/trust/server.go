@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -45,16 +46,20 @@ func (j *Judge) Verify(ctx context.Context, cfg config.OPCUAConnection, chain []
 	if err := j.fits(leaf, applicationURI); err != nil {
 		return err
 	}
+	issuers, issuersFault := j.allIssuers(cfg)
+	revoked, listsFault := j.isRevoked(leaf, append(slices.Clone(issuers), certs[1:]...))
+	if revoked { // whoever trusts it
+		return Refuse("the CA has revoked the server's certificate (%s): have a new one made for the server", leaf.Subject)
+	}
 	if trusted, err := j.has(trustedFolder, leaf.Raw); err != nil || trusted {
 		return err
 	}
-	byCA := j.signed(cfg, leaf, certs[1:])
+	byCA := cmp.Or(issuersFault, listsFault)
+	if byCA == nil {
+		byCA = signed(cfg, leaf, issuers, certs[1:], j.Now())
+	}
 	if byCA == nil {
 		return nil
-	}
-	var final *Refusal
-	if errors.As(byCA, &final) && final.final {
-		return byCA
 	}
 	return j.decided(ctx, cfg, leaf, byCA)
 }
@@ -100,23 +105,21 @@ func (j *Judge) fits(leaf *x509.Certificate, applicationURI string) error {
 	return nil
 }
 
-// signed checks that a CA that is trusted signed the certificate for the endpoint's host,
-// and has not revoked it.
-func (j *Judge) signed(cfg config.OPCUAConnection, leaf *x509.Certificate, others []*x509.Certificate) error {
+// allIssuers are the CAs that are trusted, beside an error those that can be read.
+func (j *Judge) allIssuers(cfg config.OPCUAConnection) ([]*x509.Certificate, error) {
 	issuers, err := j.issuers()
-	if err != nil {
-		return err
+	if cfg.ServerCAFile == "" {
+		return issuers, err
 	}
-	if cfg.ServerCAFile != "" {
-		own, err := readCAs(cfg)
-		if err != nil {
-			return err
-		}
-		issuers = append(issuers, own...)
-	}
+	own, ownErr := readCAs(cfg)
+	return append(issuers, own...), cmp.Or(err, ownErr)
+}
+
+// signed checks that a CA that is trusted signed the certificate for the endpoint's host.
+func signed(cfg config.OPCUAConnection, leaf *x509.Certificate, issuers, others []*x509.Certificate, now time.Time) error {
 	options := x509.VerifyOptions{
 		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(),
-		CurrentTime: j.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
 	for _, ca := range issuers {
 		options.Roots.AddCert(ca)
@@ -127,13 +130,7 @@ func (j *Judge) signed(cfg config.OPCUAConnection, leaf *x509.Certificate, other
 	if u, err := url.Parse(cfg.Endpoint); err == nil {
 		options.DNSName = u.Hostname()
 	}
-	if _, err := leaf.Verify(options); err != nil {
-		return err
-	}
-	revoked, err := j.isRevoked(leaf, append(issuers, others...))
-	if err == nil && revoked {
-		return &Refusal{reason: fmt.Sprintf("the CA has revoked the server's certificate (%s): have a new one made for the server", leaf.Subject), final: true}
-	}
+	_, err := leaf.Verify(options)
 	return err
 }
 
