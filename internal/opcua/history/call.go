@@ -144,12 +144,17 @@ func (c *call) taken(span int, result *ua.HistoryReadResult, chunk int) (more bo
 		c.empty[span] = 0
 	}
 	more = len(result.ContinuationPoint) > 0
-	if more && (c.empty[span] > emptyPages || to.Values > maxValues) {
+	isCut := !more && len(values) >= chunk && !last.IsZero()
+	if isCut && to.Values > c.most() {
+		to.Err = fmt.Errorf("the server's history does not end (%d values)", to.Values)
+		return false, nil
+	}
+	if more && (c.empty[span] > emptyPages || to.Values > c.most()) {
 		to.Err = fmt.Errorf("the server's history does not end (%d values)", to.Values)
 		c.release(context.Background(), &ua.ReadRawModifiedDetails{}, []page{{span, result.ContinuationPoint}})
 		return false, nil
 	}
-	if !more && len(values) >= chunk && !last.IsZero() {
+	if isCut {
 		c.cut = append(c.cut, cutSpan{span, last})
 	}
 	return more, nil

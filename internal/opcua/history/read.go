@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/bits"
@@ -66,7 +67,11 @@ type Reader struct {
 	Asking []int
 	// single: one page of each span is enough.
 	single bool
+	// limit is how many values a span has at most; 0 is maxValues.
+	limit int
 }
+
+func (r *Reader) most() int { return cmp.Or(r.limit, maxValues) }
 
 // Take is given the values of spans.
 type Take func(span int, v *ua.DataValue) error

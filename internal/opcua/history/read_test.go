@@ -212,6 +212,32 @@ func TestReadIsBounded(t *testing.T) {
 	}
 }
 
+// TestHistoryWithoutEnd: a server that makes values up for ever is given up, whether it goes on
+// by continuation points or has to be asked again.
+func TestHistoryWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for name, point := range map[string][]byte{"continued": []byte("1/x"), "cut": nil} {
+		f := newFake(nil)
+		at := day
+		f.answer = func(uint32) *ua.HistoryReadResult {
+			if len(f.calls) > 100 {
+				return &ua.HistoryReadResult{}
+			}
+			var values []*ua.DataValue
+			for range 10 {
+				at = at.Add(time.Millisecond)
+				values = append(values, value(at))
+			}
+			return &ua.HistoryReadResult{ContinuationPoint: point, HistoryData: &ua.ExtensionObject{Value: &ua.HistoryData{DataValues: values}}}
+		}
+		r := &Reader{Client: f, Limits: link.NoLimits(), Chunk: 10, limit: 200}
+		results, err := r.Read(t.Context(), spansOf(1, time.Second), reading(map[int][]time.Time{}))
+		if err != nil || results[0].Err == nil || len(f.calls) > 30 {
+			t.Errorf("%s: %v, %v after %d calls", name, results[0].Err, err, len(f.calls))
+		}
+	}
+}
+
 func TestTooMuchIsHalved(t *testing.T) {
 	t.Parallel()
 	f := newFake(map[uint32][]time.Time{1: every(100, time.Second), 2: every(100, time.Second), 3: every(100, time.Second)})
