@@ -183,7 +183,7 @@ func (b *backFill) eligible(list []interval) (left []interval, losses []loss) {
 			losses = append(losses, lost(i, reasonNoSourceTime))
 		case !i.gap.To.After(limit):
 			losses = append(losses, lost(i, reasonTooOld))
-		case !i.gap.Since.IsZero() && i.gap.Since.Before(limit) && i.gap.From.Before(limit):
+		case i.gap.Since.Before(limit) && i.gap.From.Before(limit): // or since it is not known when
 			l := lost(i, reasonTooOld)
 			l.done.to, l.since, l.to = limit, limit, limit
 			losses = append(losses, l)

@@ -171,6 +171,8 @@ func TestLookBack(t *testing.T) {
 		return interval{track: new(track), node: &node, place: place, until: at(0),
 			gap: mes.OPCUAGap{From: at(from), To: at(to), Since: at(since)}}
 	}
+	unknown := of(history, -9000, -5, 0)
+	unknown.gap.Since = time.Time{}
 	untimed := of(history, -10, -5, -9)
 	untimed.untimed = true
 	for name, tc := range map[string]struct {
@@ -179,12 +181,13 @@ func TestLookBack(t *testing.T) {
 		reason reason
 		to     time.Time
 	}{
-		"near":             {of(history, -10, -5, -9), true, "", time.Time{}},
-		"quiet for long":   {of(history, -9000, -5, -9), true, "", time.Time{}},
-		"begins too early": {of(history, -9000, -5, -8000), false, reasonTooOld, at(-3564)},
-		"too old":          {of(history, -9000, -4000, -8000), false, reasonTooOld, at(0)},
-		"off":              {of(*oneBinding(), -10, -5, -9), false, reasonHistoryOff, at(0)},
-		"no time":          {untimed, false, reasonNoSourceTime, at(0)},
+		"near":                    {of(history, -10, -5, -9), true, "", time.Time{}},
+		"quiet for long":          {of(history, -9000, -5, -9), true, "", time.Time{}},
+		"begins too early":        {of(history, -9000, -5, -8000), false, reasonTooOld, at(-3564)},
+		"since it knows not when": {unknown, false, reasonTooOld, at(-3564)},
+		"too old":                 {of(history, -9000, -4000, -8000), false, reasonTooOld, at(0)},
+		"off":                     {of(*oneBinding(), -10, -5, -9), false, reasonHistoryOff, at(0)},
+		"no time":                 {untimed, false, reasonNoSourceTime, at(0)},
 	} {
 		left, losses := b.eligible([]interval{tc.i})
 		if tc.left != (len(left) == 1) || tc.left == (len(losses) == 1) {
