@@ -36,8 +36,9 @@ type heard struct {
 }
 
 type hearing struct {
-	// began is when the first item of this process was made, last when it was alive last.
-	began, last time.Time
+	// began is when the first item of this process was made, made when the present one was,
+	// last when it was alive last.
+	began, made, last time.Time
 	// open are times of which events may have been lost, and which are not stored yet;
 	// untold, those of them that are not on their way.
 	open, untold []eventGap
@@ -72,7 +73,7 @@ func (h *heard) begin(key string, now time.Time) {
 	if one.began.IsZero() {
 		one.began = now
 	}
-	one.last = now
+	one.made, one.last = now, now
 }
 
 func (o *hearing) miss(g eventGap) {
@@ -89,13 +90,13 @@ func (h *heard) heard(key string, now time.Time) {
 }
 
 // lose notes what the queue of a server lost between two times; where the first is not known,
-// since the item was made.
+// since the item of the present session was made.
 func (h *heard) lose(key string, from, to time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	one := h.get(key)
 	if from.IsZero() {
-		from = one.began
+		from = one.made
 	}
 	if from.IsZero() || from.After(to) {
 		from = to
@@ -127,11 +128,9 @@ func (h *heard) settled(key string, g eventGap) {
 }
 
 // load reads what was kept, once. Where a notifier began before that, the time in between
-// is lost.
+// is lost. Nobody waits for the store meanwhile.
 func (h *heard) load(ctx context.Context) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.loaded || h.notebook == nil {
+	if h.notebook == nil || h.isLoaded() {
 		return nil
 	}
 	notes, err := h.notebook.ConnectionNotes(ctx, h.connection, heardNote)
@@ -144,6 +143,23 @@ func (h *heard) load(ctx context.Context) error {
 			kept = nil // it is of another version, or damaged: nothing is known
 		}
 	}
+	h.recall(kept)
+	return nil
+}
+
+func (h *heard) isLoaded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.loaded
+}
+
+// recall takes over what was kept.
+func (h *heard) recall(kept map[string]time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.loaded {
+		return
+	}
 	for key, at := range kept {
 		one := h.get(key)
 		switch {
@@ -154,7 +170,6 @@ func (h *heard) load(ctx context.Context) error {
 		}
 	}
 	h.loaded = true
-	return nil
 }
 
 // flush keeps up to when nothing is lost that is not stored as a loss.

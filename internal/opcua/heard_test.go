@@ -90,6 +90,51 @@ func TestOverflowIsLost(t *testing.T) {
 	if len(gaps) != 3 || !gaps[0].from.Equal(at(3)) || !gaps[1].from.Equal(at(1)) || !gaps[2].from.Equal(at(9)) {
 		t.Errorf("lost are %v", gaps)
 	}
+	// What another session had is not lost by the queue of this one's item.
+	h.heard("a", at(20))
+	h.begin("a", at(30))
+	h.take("a")
+	h.lose("a", time.Time{}, at(40))
+	if gaps := h.take("a"); len(gaps) != 1 || !gaps[0].from.Equal(at(30)) {
+		t.Errorf("of the second session lost are %v", gaps)
+	}
+}
+
+// slowNotes do not answer before they are told to.
+type slowNotes struct {
+	notes
+	asked, answer chan struct{}
+}
+
+func (n *slowNotes) ConnectionNotes(ctx context.Context, connection, prefix string) (map[string][]byte, error) {
+	n.asked <- struct{}{}
+	<-n.answer
+	return n.notes.ConnectionNotes(ctx, connection, prefix)
+}
+
+// TestHeardWaitsForNoStore: a store that does not answer holds up no session.
+func TestHeardWaitsForNoStore(t *testing.T) {
+	t.Parallel()
+	book := &slowNotes{notes{kept: map[string][]byte{}}, make(chan struct{}), make(chan struct{})}
+	h := newHeard("press", book)
+	loaded := make(chan error, 1)
+	go func() { loaded <- h.load(t.Context()) }()
+	<-book.asked
+	begun := make(chan struct{})
+	go func() {
+		h.begin("a", time.Now())
+		close(begun)
+	}()
+	select {
+	case <-begun:
+	case <-time.After(5 * time.Second):
+		t.Error("an item can't begin while the store does not answer")
+	}
+	close(book.answer)
+	if err := <-loaded; err != nil {
+		t.Fatal(err)
+	}
+	<-begun
 }
 
 func TestSimplerForms(t *testing.T) {
