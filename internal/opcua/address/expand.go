@@ -1,6 +1,7 @@
 package address
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -136,6 +137,9 @@ func (w *Walker) wild(ctx context.Context, at []place, e *browsepath.Element) ([
 			if !ok || isServer(ref.NodeID.NodeID) {
 				continue
 			}
+			if len(next.list) > cmp.Or(w.most, maxVisited) {
+				return nil, w.tooManyPlaces()
+			}
 			captures := at[i].captures[:len(at[i].captures):len(at[i].captures)]
 			for k, v := range values {
 				captures = append(captures, "{"+names[k]+"}", v)
@@ -160,6 +164,9 @@ func (w *Walker) deep(ctx context.Context, at []place, r browsepath.Reference) (
 		before := len(all.list)
 		for i, list := range refs {
 			for _, ref := range list {
+				if len(all.list) > cmp.Or(w.most, maxVisited) {
+					return nil, w.tooManyPlaces()
+				}
 				if !isServer(ref.NodeID.NodeID) {
 					all.add(place{ref.NodeID.NodeID, ref.BrowseName.Name, ref.NodeClass, front[i].captures})
 				}
@@ -168,6 +175,12 @@ func (w *Walker) deep(ctx context.Context, at []place, r browsepath.Reference) (
 		front = all.list[before:]
 	}
 	return all.list, nil
+}
+
+// tooManyPlaces: what was browsed before costs no further reference, and each node counts
+// once for each of its captures.
+func (w *Walker) tooManyPlaces() error {
+	return faultf("the pattern leads to more than %d places on its way: begin further down, or take fewer captures", cmp.Or(w.most, maxVisited))
 }
 
 func isServer(n *ua.NodeID) bool { return n.Namespace() == 0 && n.IntID() == id.Server }

@@ -217,10 +217,14 @@ type browsed struct {
 	status ua.StatusCode
 }
 
+// emptyPages is how many answers without a reference may follow one another: a server that
+// goes on so for ever is given up.
+const emptyPages = 10
+
 // pages goes on until the server has no more, or room is used up.
 func pages(ctx context.Context, c Client, r *ua.BrowseResult, room int) (browsed, error) {
 	var b browsed
-	for {
+	for empty := 0; ; {
 		if r.StatusCode != ua.StatusOK {
 			b.status = r.StatusCode
 			return b, nil
@@ -233,7 +237,10 @@ func pages(ctx context.Context, c Client, r *ua.BrowseResult, room int) (browsed
 		if len(r.ContinuationPoint) == 0 {
 			return b, nil
 		}
-		release := len(b.refs) > room
+		if empty++; len(r.References) > 0 {
+			empty = 0
+		}
+		release := len(b.refs) > room || empty > emptyPages
 		res, err := c.BrowseNext(ctx, &ua.BrowseNextRequest{ReleaseContinuationPoints: release, ContinuationPoints: [][]byte{r.ContinuationPoint}})
 		if err != nil || release {
 			return b, err

@@ -36,6 +36,7 @@ type Walker struct {
 	namespaces []string
 	server     *Server
 	visited    int
+	most       int // places of a pattern; 0 is maxVisited
 	known      map[step][]*ua.ReferenceDescription
 	types      map[string]*ua.NodeID // reference types by namespace and name
 }

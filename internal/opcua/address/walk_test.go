@@ -1,6 +1,7 @@
 package address
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -103,6 +104,62 @@ func TestExpandIsBounded(t *testing.T) {
 	}
 	if _, err := expand(t, plantSpace(), "/Objects/nsu=urn:gone;M/*", 10); !IsFault(err) || !strings.Contains(err.Error(), "urn:gone") {
 		t.Errorf("a namespace that is not there: %v", err)
+	}
+}
+
+// endless goes on with answers that have nothing.
+type endless struct {
+	*space
+	next int
+}
+
+func (e *endless) Browse(_ context.Context, req *ua.BrowseRequest) (*ua.BrowseResponse, error) {
+	res := &ua.BrowseResponse{}
+	for range req.NodesToBrowse {
+		res.Results = append(res.Results, &ua.BrowseResult{ContinuationPoint: []byte("x")})
+	}
+	return res, nil
+}
+
+func (e *endless) BrowseNext(_ context.Context, req *ua.BrowseNextRequest) (*ua.BrowseNextResponse, error) {
+	if e.next++; req.ReleaseContinuationPoints || e.next > 1000 {
+		return &ua.BrowseNextResponse{Results: []*ua.BrowseResult{{}}}, nil
+	}
+	return &ua.BrowseNextResponse{Results: []*ua.BrowseResult{{ContinuationPoint: []byte("x")}}}, nil
+}
+
+// TestBrowseWithoutEnd: a server that goes on for ever holds nobody up.
+func TestBrowseWithoutEnd(t *testing.T) {
+	t.Parallel()
+	c := &endless{space: newSpace()}
+	p, err := browsepath.Parse("/Objects/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewWalker(c, nil, &Server{noTranslate: true}).Expand(t.Context(), Root(), p, 10); err != nil || c.next > 20 {
+		t.Errorf("%v after %d answers", err, c.next)
+	}
+}
+
+// TestPlacesAreBounded: circles and captures multiply the places that a pattern leads to.
+func TestPlacesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newSpace()
+	s.page, s.most = 1000, 1000
+	objects := s.object(Root(), 0, "objects", "Objects")
+	const n = 20
+	for i := range n {
+		one := s.object(objects, 1, fmt.Sprint("m", i), fmt.Sprint("m", i))
+		s.refer(one, objects, id.Organizes, 1, "all", ua.NodeClassObject, nil)
+	}
+	p, err := browsepath.Parse("/Objects/1:{a}/**/1:{b}/**")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := NewWalker(s, []string{"", "urn:x"}, &Server{})
+	w.most = n * n
+	if _, err := w.Expand(t.Context(), Root(), p, 10); !IsFault(err) || !strings.Contains(err.Error(), "places") {
+		t.Errorf("got %v", err)
 	}
 }
 
