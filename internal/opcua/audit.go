@@ -16,7 +16,7 @@ const auditMost = 1000
 
 // audit reads nodes that have brought nothing for long, and compares: a server may lose a
 // monitored item, or the node behind it, without a word, and a value that does not change
-// looks the same. A node whose value was another at two audits, without a notification in
+// looks the same. A node whose value was another at two audits, with time to tell and without a notification in
 // between, gets a new item, whose first notification is the present value.
 func (s *session) audit(ctx context.Context) error {
 	quiet := s.quiet()
@@ -44,18 +44,24 @@ func (s *session) audit(ctx context.Context) error {
 // quiet are nodes without a notification since the last audit, in turns. One with a filter
 // may have another value that the server need not tell.
 func (s *session) quiet() []*node {
-	before := time.Now().Add(-s.a.timing.audit)
+	now := time.Now()
 	var list []*node
 	for range s.nodes {
 		n := s.nodes[s.audited%len(s.nodes)]
 		s.audited++
-		if n.itemID != 0 && n.fault == "" && n.ask.filter == nil && n.notified.Before(before) {
+		if n.itemID != 0 && n.fault == "" && n.ask.filter == nil && now.Sub(n.notified) > s.patience(n) {
 			if list = append(list, n); len(list) == auditMost {
 				break
 			}
 		}
 	}
 	return list
+}
+
+// patience is how long a node that is sampled may bring nothing although its value is
+// another: between two audits it must have had the time to tell.
+func (s *session) patience(n *node) time.Duration {
+	return max(s.a.timing.audit, 2*(n.ask.sampling+s.a.cfg.PublishingInterval))
 }
 
 // present reads the values of nodes.
@@ -89,18 +95,20 @@ func (s *session) compare(n *node, dv *ua.DataValue) {
 	}
 	r := n.record(dv, n.variable, time.Now())
 	if r.Fault != nil || slices.Equal(r.Signals, n.last) && r.StatusCode == n.lastCode {
-		n.doubted = false
+		n.doubtedAt = time.Time{}
 		return
 	}
-	if !n.doubted {
-		n.doubted = true
+	if now := time.Now(); n.doubtedAt.IsZero() {
+		n.doubtedAt = now
+		return
+	} else if now.Sub(n.doubtedAt) < s.patience(n)-s.a.timing.audit {
 		return
 	}
 	s.log.Warn("opcua: a node has changed without a notification, and is monitored anew", "node_id", n.nodeID)
-	n.doubted = false
+	n.doubtedAt = time.Time{}
 	s.putAside(n, "its changes are not notified")
 	n.retryAt = time.Now()
 }
 
 // notifiedNow notes that a node has brought a value.
-func (n *node) notifiedNow(now time.Time) { n.notified, n.doubted = now, false }
+func (n *node) notifiedNow(now time.Time) { n.notified, n.doubtedAt = now, time.Time{} }

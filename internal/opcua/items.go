@@ -45,9 +45,9 @@ type node struct {
 	fault   string
 	retryAt time.Time
 	wait    *backoff.ExponentialBackOff
-	// When it was last notified, and whether its value was another at the last audit.
-	notified time.Time
-	doubted  bool
+	// When it was last notified, and since which audit its value is another; zero if it is not.
+	notified  time.Time
+	doubtedAt time.Time
 	// id is what the address means in this session, variable what is known of it.
 	id       *ua.NodeID
 	variable *vqt.Variable

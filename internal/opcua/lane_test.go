@@ -127,3 +127,37 @@ func TestAudit(t *testing.T) {
 		t.Error("it is not monitored anew at once")
 	}
 }
+
+// TestAuditOfSlowNodes: one that is sampled seldom has the time to tell.
+func TestAuditOfSlowNodes(t *testing.T) {
+	t.Parallel()
+	a, err := newAdapter(plantConfig("opc.tcp://127.0.0.1:1"), Deps{Ingester: opcuatest.NewIngester()}, defaultTiming())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{lane: a.newLane(0)}
+	quick, slow := &node{binding: *oneBinding(), itemID: 1}, &node{binding: *oneBinding(), itemID: 2}
+	slow.ask.sampling = time.Minute
+	s.nodes = []*node{quick, slow}
+	r := slow.record(dataValue(int32(1)), nil, time.Now())
+	slow.repeats(&r)
+	for _, n := range s.nodes {
+		n.notifiedNow(time.Now().Add(-time.Minute))
+	}
+	if quiet := s.quiet(); len(quiet) != 1 || quiet[0] != quick {
+		t.Errorf("%d nodes are quiet", len(quiet))
+	}
+	slow.notifiedNow(time.Now().Add(-3 * time.Minute))
+	if quiet := s.quiet(); len(quiet) != 2 {
+		t.Errorf("%d nodes are quiet", len(quiet))
+	}
+	for range 3 {
+		if s.compare(slow, dataValue(int32(2))); slow.fault != "" {
+			t.Fatalf("it had no time to tell: %s", slow.fault)
+		}
+	}
+	slow.doubtedAt = slow.doubtedAt.Add(-2 * time.Minute)
+	if s.compare(slow, dataValue(int32(2))); slow.fault == "" {
+		t.Error("it tells nothing, and is not monitored anew")
+	}
+}

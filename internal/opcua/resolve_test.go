@@ -298,7 +298,7 @@ func TestAuditComparesWhatIsStored(t *testing.T) {
 	for range 3 {
 		s.compare(scaled, dataValue(int32(3)))
 	}
-	if scaled.fault != "" || scaled.doubted {
+	if scaled.fault != "" || !scaled.doubtedAt.IsZero() {
 		t.Errorf("a scaled value that did not change: %q", scaled.fault)
 	}
 	if list := s.quiet(); len(list) != 1 || list[0] != scaled {
