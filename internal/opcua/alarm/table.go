@@ -80,14 +80,6 @@ func (t *Table) RefreshEnded(of int, at time.Time) {
 	}
 }
 
-// IsRefreshing tells whether a refresh has begun and not ended.
-func (t *Table) IsRefreshing(of int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.notifiers[of]
-	return n != nil && n.refreshing
-}
-
 // Told notes an event: an alarm that is of interest, or is no more.
 func (t *Table) Told(of int, e *Event, c Context) {
 	if e.ConditionID == nil {
