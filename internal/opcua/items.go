@@ -272,7 +272,11 @@ func (s *session) judge(n *node, dv *ua.DataValue) {
 // putAside marks the node bad until its next try.
 func (s *session) putAside(n *node, fault string) {
 	if n.wait == nil {
-		n.wait = growing(s.a.timing.nodeFirst, s.a.timing.nodeMax, 2)
+		longest := s.a.timing.nodeMax
+		if n.undecodable != "" {
+			longest = s.a.timing.undecodable
+		}
+		n.wait = growing(s.a.timing.nodeFirst, longest, 2)
 		s.log.Warn("opcua: node is bad, will be retried", "node_id", n.nodeID, "fault", fault)
 	}
 	n.fault = fault

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gopcua/opcua/ua"
+
+	"plantgate/internal/opcua/opcuatest"
 )
 
 // TestUndecodable tells the library's faults with a value from those of the network: for
@@ -51,6 +53,30 @@ func TestShortLives(t *testing.T) {
 	}{{0, lost, 1}, {time.Second, lost, 2}, {time.Hour, lost, 0}, {0, lost, 1}, {0, nil, 0}} {
 		if l.lived(time.Now().Add(-step.ago), step.err, false); l.shortLives != step.want {
 			t.Errorf("step %d: %d", i, l.shortLives)
+		}
+	}
+}
+
+// TestPausesOfUndecodableNodes: each look at one takes a session of the server, and the lane
+// waits for it, so that pauses grow further than those of other bad nodes.
+func TestPausesOfUndecodableNodes(t *testing.T) {
+	t.Parallel()
+	a, err := newAdapter(plantConfig("opc.tcp://127.0.0.1:1"), Deps{Ingester: opcuatest.NewIngester()}, defaultTiming())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{lane: a.newLane(0)}
+	for _, tc := range []struct {
+		undecodable string
+		least, most time.Duration
+	}{{"", 0, 10 * time.Second}, {"an array without end", 2 * time.Minute, 5 * time.Minute}} {
+		n := &node{binding: *oneBinding(), undecodable: tc.undecodable}
+		n.begin()
+		for range 12 {
+			s.putAside(n, "bad")
+		}
+		if pause := time.Until(n.retryAt); pause < tc.least || pause > tc.most {
+			t.Errorf("%q: it is tried again after %s", tc.undecodable, pause)
 		}
 	}
 }

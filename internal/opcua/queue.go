@@ -247,6 +247,7 @@ type timing struct {
 	undecided    time.Duration // pause while somebody has to decide of a certificate
 	nodeFirst    time.Duration // first retry of a bad node
 	nodeMax      time.Duration
+	undecodable  time.Duration // longest pause before a node is looked at by a session of its own
 	audit        time.Duration // between two looks at nodes that say nothing
 	certificates time.Duration // between two looks at the own certificates
 	cursors      time.Duration // between two times that cursors are kept
@@ -270,6 +271,7 @@ func defaultTiming() timing {
 		undecided:    8 * time.Second,
 		nodeFirst:    5 * time.Second,
 		nodeMax:      10 * time.Second,
+		undecodable:  5 * time.Minute,
 		audit:        10 * time.Second,
 		certificates: time.Hour,
 		cursors:      10 * time.Second,
