@@ -76,7 +76,15 @@ func (h *heard) begin(key string, now time.Time) {
 	one.made, one.last = now, now
 }
 
+// miss notes a loss. One that goes on where the last ended is part of it, until that is on
+// its way: sessions that end at once make no row of them.
 func (o *hearing) miss(g eventGap) {
+	if n, m := len(o.untold), len(o.open); n > 0 && m > 0 && g.reason == reasonNoEvents {
+		if last := &o.untold[n-1]; *last == o.open[m-1] && last.reason == g.reason && !g.from.After(last.to) && !g.to.Before(last.to) {
+			last.to, o.open[m-1].to = g.to, g.to
+			return
+		}
+	}
 	o.open, o.untold = append(o.open, g), append(o.untold, g)
 }
 

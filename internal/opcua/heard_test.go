@@ -78,6 +78,33 @@ func TestHeard(t *testing.T) {
 	}
 }
 
+// TestSessionsThatEndAtOnce lose what one interruption does.
+func TestSessionsThatEndAtOnce(t *testing.T) {
+	t.Parallel()
+	at := func(s int) time.Time { return time.Date(2026, 11, 27, 7, 0, s, 0, time.UTC) }
+	h := newHeard("press", nil)
+	for s := range 10 {
+		h.begin("a", at(s))
+	}
+	gaps := h.take("a")
+	if len(gaps) != 1 || !gaps[0].from.Equal(at(0)) || !gaps[0].to.Equal(at(9)) {
+		t.Fatalf("lost are %v", gaps)
+	}
+	h.settled("a", gaps[0])
+	h.heard("a", at(10))
+	h.begin("a", at(20))
+	if gaps = h.take("a"); len(gaps) != 1 || !gaps[0].from.Equal(at(10)) {
+		t.Errorf("then lost are %v", gaps)
+	}
+	if open := h.of["a"].open; len(open) != 1 {
+		t.Errorf("open are %v", open)
+	}
+	// What is on its way stays as it is.
+	if h.begin("a", at(30)); len(h.of["a"].open) != 2 {
+		t.Errorf("open are %v", h.of["a"].open)
+	}
+}
+
 func TestOverflowIsLost(t *testing.T) {
 	t.Parallel()
 	at := func(s int) time.Time { return time.Date(2026, 11, 27, 7, 0, s, 0, time.UTC) }
