@@ -73,7 +73,7 @@ type auditPosition struct {
 //	@Failure		401,403,422,429,503	{object}	problemDocument
 //	@Router			/api/v1/audit [get]
 func (a *API) listAudit(c echo.Context) error {
-	if err := unbound(c); err != nil {
+	if err := unbound(c, "the audit is of the whole plant"); err != nil {
 		return err
 	}
 	q := newQuery(c)
@@ -114,7 +114,7 @@ func (a *API) listAudit(c echo.Context) error {
 //	@Failure	401,403,404,422,429,503	{object}	problemDocument
 //	@Router		/api/v1/audit/{id} [get]
 func (a *API) getAudit(c echo.Context) error {
-	if err := unbound(c); err != nil {
+	if err := unbound(c, "the audit is of the whole plant"); err != nil {
 		return err
 	}
 	if err := noQuery(c); err != nil {
@@ -131,10 +131,10 @@ func (a *API) getAudit(c echo.Context) error {
 	return c.JSON(http.StatusOK, newAuditBody(e))
 }
 
-// unbound refuses keys that see a part of the plant only: the audit is of all of it.
-func unbound(c echo.Context) error {
+// unbound refuses keys that are bound to sites or machines; why says what is not of these alone.
+func unbound(c echo.Context, why string) error {
 	if limit := keyOf(c).Limit; len(limit.Sites) > 0 || len(limit.Machines) > 0 {
-		return mes.Errorf(mes.CodeForbidden, "the audit is of the whole plant, and the key is bound to sites or machines")
+		return mes.Errorf(mes.CodeForbidden, "%s, and the key is bound to sites or machines", why)
 	}
 	return nil
 }

@@ -132,6 +132,9 @@ func (a *API) decideCertificate(c echo.Context, s mes.CertificateState) error {
 	if err != nil {
 		return err
 	}
+	if err := unbound(c, "a server that is trusted is so for all its machines"); err != nil {
+		return err
+	}
 	by := keyOf(c).ID.String()
 	one, err := a.deps.Certificates.Decide(c.Request().Context(), name, c.Param("thumbprint"), s, by)
 	if err != nil {
@@ -144,7 +147,7 @@ func (a *API) decideCertificate(c echo.Context, s mes.CertificateState) error {
 
 // opcuaConnection is the connection that the path names.
 func (a *API) opcuaConnection(c echo.Context) (string, error) {
-	name := c.Param("name")
+	name := pathParam(c, "name")
 	known := slices.ContainsFunc(a.deps.Adapters(), func(s mes.AdapterStatus) bool { return s.Door == mes.DoorOPCUA && s.Name == name })
 	if !known || a.deps.Certificates == nil {
 		return "", mes.Errorf(mes.CodeNotFound, "there is no OPC UA connection %q", name)

@@ -47,6 +47,10 @@ func TestCertificatesAreDecidedOf(t *testing.T) {
 	reader := f.key(mes.Scope{}, mes.ScopeAdaptersRead)
 	f.do(call{path: list, key: reader}).want(http.StatusOK)
 	f.do(call{method: http.MethodPost, path: list + "/ab/approve", key: reader}).want(http.StatusForbidden)
+	bound := f.key(mes.Scope{Sites: []string{"main"}, Machines: []string{"M1"}}, mes.ScopeAdmin)
+	f.do(call{method: http.MethodPost, path: list + "/ab/approve", key: bound}).want(http.StatusForbidden)
+	f.get("/api/v1/adapters/opcua/pre%2573s/certificates").want(http.StatusNotFound)
+	f.get("/api/v1/adapters/opcua/pre%73s/certificates").want(http.StatusOK)
 	f.get("/api/v1/adapters/opcua/plant/certificates").want(http.StatusNotFound)
 	f.do(call{method: http.MethodPost, path: "/api/v1/adapters/opcua/nowhere/certificates/ab/approve"}).want(http.StatusNotFound)
 }
