@@ -40,9 +40,13 @@ func TestDeliveriesOfASharedDatabase(t *testing.T) {
 func TestOldDeliveriesOfConnectionsGo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "plant.db")
-	s := apptest.OpenPlant(t, path, app.StorageOptions{Apply: apply.Options{MaxDelay: time.Millisecond, ReadWait: time.Minute}})
-	fill(t, path, "plant", mes.DeliveryRetained, mes.MaxRetainedDeliveries+300)
-	fill(t, path, "plant", mes.DeliveryBirth, mes.MaxBirthDeliveries+200)
+	const retained, births = 2000, 1500
+	s := apptest.OpenPlant(t, path, app.StorageOptions{
+		ConnectionDeliveries: map[string]int{mes.DeliveryRetained: retained, mes.DeliveryBirth: births},
+		Apply:                apply.Options{MaxDelay: time.Millisecond, ReadWait: time.Minute},
+	})
+	fill(t, path, "plant", mes.DeliveryRetained, retained+300)
+	fill(t, path, "plant", mes.DeliveryBirth, births+200)
 	fill(t, path, "other", mes.DeliveryRetained, 1000)
 	newest := mes.Delivery{Connection: "plant", Name: mes.DeliveryRetained + "newest", Number: 1 << 40, Content: mes.ContentOf([]byte("x"))}
 	if err := s.Update(t.Context(), func(tx ingest.Tx) error { return tx.AppendDeliveries(t.Context(), []mes.Delivery{newest}) }); err != nil {
@@ -58,7 +62,7 @@ func TestOldDeliveriesOfConnectionsGo(t *testing.T) {
 			lowest[prefix] = d.Number
 		}
 	}
-	if count["retained"] != mes.MaxRetainedDeliveries || count["birth"] != mes.MaxBirthDeliveries || lowest["retained"] != 302 || lowest["birth"] != 201 {
+	if count["retained"] != retained || count["birth"] != births || lowest["retained"] != 302 || lowest["birth"] != 201 {
 		t.Errorf("%v are left, the lowest of them %v", count, lowest)
 	}
 	if n := len(deliveries(t, s, "other")); n != 1000 {

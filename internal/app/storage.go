@@ -30,7 +30,10 @@ type StorageOptions struct {
 	MaxLogBytes int64
 	// DedupeWindow is how long message ids count.
 	DedupeWindow time.Duration
-	Apply        apply.Options
+	// ConnectionDeliveries are how many deliveries of a connection stay whose names begin
+	// alike.
+	ConnectionDeliveries map[string]int
+	Apply                apply.Options
 	Logger       *slog.Logger
 }
 
@@ -58,6 +61,9 @@ func (o *StorageOptions) setDefaults(path string) {
 	o.MaxLogBytes = cmp.Or(o.MaxLogBytes, defaultMaxLogBytes)
 	o.DedupeWindow = cmp.Or(o.DedupeWindow, defaultDedupeWindow)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if o.ConnectionDeliveries == nil {
+		o.ConnectionDeliveries = connectionDeliveriesKept()
+	}
 	if o.Apply.ReleaseAfter == 0 {
 		// What is applied and not given back yet must never fill the log.
 		o.Apply.ReleaseAfter = int(min(defaultRelease, o.MaxLogBytes/4))
@@ -92,7 +98,7 @@ type Storage struct {
 // brought up to date.
 func steps(o StorageOptions) []apply.Step[*store.Tx] {
 	ledger := store.LedgerKeep{Messages: o.DedupeWindow, Keys: keyWindow}
-	connections := store.ConnectionDeliveryKeep{Prefixes: connectionDeliveriesKept(), Every: betweenForgettingConnections}
+	connections := store.ConnectionDeliveryKeep{Prefixes: o.ConnectionDeliveries, Every: betweenForgettingConnections}
 	return []apply.Step[*store.Tx]{
 		{Name: "equipment", Apply: store.RegisterEquipment},
 		{Name: "records", Apply: store.PutRecords},
