@@ -38,7 +38,7 @@ var (
 	brokerRetainedDesc = desc("mqtt_broker_retained_messages", "Retained messages.")
 	brokerRetBytesDesc = desc("mqtt_broker_retained_bytes", "Bytes of retained messages in memory.")
 	brokerQueuedDesc   = desc("mqtt_broker_queued_messages", "Messages of QoS 1 and 2 that wait for subscribers or are under way to them.")
-	brokerQueBytesDesc = desc("mqtt_broker_queued_bytes", "Bytes of those messages in memory, each counted once.")
+	brokerQueBytesDesc = desc("mqtt_broker_queued_bytes", "Bytes that count to max_bytes: messages that wait, of QoS 0 too, once each, and their places in the queues.")
 	brokerInflightDesc = desc("mqtt_broker_inflight_messages", "Messages of QoS 1 and 2 that were sent and are not acknowledged.")
 	brokerMessagesDesc = desc("mqtt_broker_messages_total", "Publications from clients (in) and to them (out).", "direction")
 	brokerBytesDesc    = desc("mqtt_broker_bytes_total", "Bytes of all packets from clients (in) and to them (out).", "direction")

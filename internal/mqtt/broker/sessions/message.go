@@ -32,14 +32,23 @@ type Properties struct {
 	User                       []packets.UserProperty
 }
 
-// overhead is what a message costs in memory besides its topic and payload, roughly.
-const overhead = 200
+// What is counted besides texts and payloads, in bytes. The first three are the sizes on
+// the heap of a message, of a user property and of an identifier, rounded up.
+const (
+	overhead         = 200
+	propertyOverhead = 32
+	idOverhead       = 8
+	// itemOverhead is for a place in the queue of a session. The item and the pointer to
+	// it have 60, what is under way 40 more in a table; the rest is what the item takes
+	// while the state is written anew.
+	itemOverhead = 160
+)
 
 func (m *Message) size() int {
-	n := overhead + len(m.Topic) + len(m.Payload) + len(m.Properties.ContentType) +
+	n := overhead + len(m.Topic) + len(m.Payload) + len(m.Origin) + len(m.Properties.ContentType) +
 		len(m.Properties.ResponseTopic) + len(m.Properties.CorrelationData)
 	for _, u := range m.Properties.User {
-		n += len(u.Key) + len(u.Val)
+		n += propertyOverhead + len(u.Key) + len(u.Val)
 	}
 	return n
 }
@@ -50,7 +59,7 @@ func (m *Message) expired(now int64) bool { return m.Expiry > 0 && m.Expiry < no
 type message struct {
 	Message
 	order uint64       // the larger, the later
-	refs  atomic.Int32 // items of QoS 1 and 2 that lead to it
+	refs  atomic.Int32 // items that lead to it and are not finished
 }
 
 // state is how far the delivery of an item is.
@@ -63,18 +72,22 @@ const (
 	finished
 )
 
-// item is a message on its way to one session.
+// item is a message on its way to one session. There may be millions.
 type item struct {
-	msg    *message
-	seq    uint64 // of the session, from 1
+	msg    *message // nil once the item is finished
+	seq    uint64   // of the session, from 1
+	ids    []int    // subscription identifiers
 	qos    byte
 	retain bool
-	ids    []int // subscription identifiers
 	state  state
 	again  bool // it may have been sent before
 	// answered is that PUBREC has come, whether the log has that or not.
 	answered bool
 }
+
+// cost is what the session's item counts to MaxBytes besides its message, which it
+// shares. The id of the session stands with each item when the state is written.
+func (s *Session) cost(it *item) int { return itemOverhead + len(s.id) + cap(it.ids)*idOverhead }
 
 // packetID follows from the number, and so is the same after a restart.
 func packetID(seq uint64) uint16 { return uint16((seq-1)%65535 + 1) }

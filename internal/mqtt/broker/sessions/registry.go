@@ -19,7 +19,8 @@ type Options struct {
 	// MaxQueued and MaxQueuedBytes bound what waits for one session, QoS 1 and 2; the
 	// same bounds hold for QoS 0 to a client that reads slowly.
 	MaxQueued, MaxQueuedBytes int
-	// MaxBytes bounds what waits for all sessions; a message counts once.
+	// MaxBytes bounds what waits for all sessions: a message counts once, and each place
+	// in a session's queue besides. What was kept before a start is kept also beyond it.
 	MaxBytes int
 	// MaxRetained and MaxRetainedBytes bound the retained messages.
 	MaxRetained, MaxRetainedBytes int

@@ -82,7 +82,10 @@ func (s *Session) rewind() {
 		}
 	}
 	s.cursor, s.inflight, s.releases = 0, map[uint16]*item{}, nil
-	s.fresh, s.freshLen = nil, 0
+	for len(s.fresh) > 0 {
+		s.nextFresh()
+	}
+	s.fresh = nil
 }
 
 // detach stops to send to conn. It tells whether conn had the session.
@@ -172,8 +175,11 @@ func release(id uint16) packets.Packet {
 
 func (s *Session) nextFresh() *item {
 	it := s.fresh[0]
+	s.fresh[0] = nil
 	s.fresh = s.fresh[1:]
 	s.freshLen -= it.msg.size()
+	s.r.unref(it.msg)
+	s.r.stats.queuedBytes.Add(-int64(s.cost(it)))
 	return it
 }
 
@@ -231,12 +237,11 @@ func (s *Session) finishItem(it *item) {
 	if it.state == finished {
 		return
 	}
-	it.state = finished
-	s.bytes -= it.msg.size()
-	s.r.unref(it.msg)
+	s.letGoOf(it)
 	s.r.stats.queued.Add(-1)
 	s.finished = append(s.finished, it.seq)
 	for len(s.queue) > 0 && s.queue[0].state == finished {
+		s.r.stats.queuedBytes.Add(-int64(s.cost(s.queue[0])))
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
 		s.cursor = max(s.cursor-1, 0)

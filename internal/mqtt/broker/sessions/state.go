@@ -36,11 +36,10 @@ func (r *Registry) remove(s *Session) {
 	var left int64
 	for _, it := range s.queue {
 		if it.state != finished {
-			it.state = finished
-			s.bytes -= it.msg.size()
-			r.unref(it.msg)
+			s.letGoOf(it)
 			left++
 		}
+		r.stats.queuedBytes.Add(-int64(s.cost(it)))
 	}
 	s.queue, s.cursor, s.inflight = nil, 0, map[uint16]*item{}
 	r.stats.queued.Add(-left)
@@ -122,7 +121,27 @@ func (s *Session) push(it *item) {
 	s.last = max(s.last, it.seq)
 	s.bytes += it.msg.size()
 	s.r.ref(it.msg)
+	s.r.stats.queuedBytes.Add(int64(s.cost(it)))
 	s.r.stats.queued.Add(1)
+}
+
+// letGoOf finishes an item and gives up its message. Its place in the queue is kept until
+// those before it are finished. It is called with s.mu held.
+func (s *Session) letGoOf(it *item) {
+	it.state = finished
+	s.bytes -= it.msg.size()
+	s.r.unref(it.msg)
+	it.msg = nil
+}
+
+// totalWith is what MaxBytes would have to hold with the item: all messages that wait,
+// once each, and all places in the queues.
+func (s *Session) totalWith(it *item) int {
+	total := int(s.r.stats.queuedBytes.Load()) + s.cost(it)
+	if it.msg.refs.Load() == 0 {
+		total += it.msg.size()
+	}
+	return total
 }
 
 // offer queues a message of QoS 1 or 2, if there is room. What there is no room for is
@@ -130,13 +149,10 @@ func (s *Session) push(it *item) {
 func (s *Session) offer(m *message, qos byte, retain bool, ids []int) (it *item, ok bool) {
 	s.mu.Lock()
 	o := &s.r.opts
-	size := m.size()
-	total := int(s.r.stats.queuedBytes.Load())
-	if m.refs.Load() == 0 {
-		total += size
-	}
+	it = &item{msg: m, seq: s.last + 1, qos: qos, retain: retain, ids: ids}
+	total := s.totalWith(it)
 	n := len(s.queue) // finished ones in its middle count too, which are few
-	if n >= o.MaxQueued || s.bytes+size > o.MaxQueuedBytes || total > o.MaxBytes {
+	if n >= o.MaxQueued || s.bytes+m.size() > o.MaxQueuedBytes || total > o.MaxBytes {
 		tell := !s.full
 		s.full = true
 		s.mu.Unlock()
@@ -147,7 +163,6 @@ func (s *Session) offer(m *message, qos byte, retain bool, ids []int) (it *item,
 		}
 		return nil, false
 	}
-	it = &item{msg: m, seq: s.last + 1, qos: qos, retain: retain, ids: ids}
 	s.mu.Unlock()
 	s.push(it)
 	return it, true
@@ -159,17 +174,22 @@ func (s *Session) bytesNow() int {
 	return s.bytes
 }
 
-// offerFresh queues a message of QoS 0 to a client that is connected.
+// offerFresh queues a message of QoS 0 to a client that is connected. One that has
+// nothing of QoS 0 waiting gets it also if MaxBytes is used up by what waits for others.
 func (s *Session) offerFresh(m *message, retain bool, ids []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == nil {
 		return // QoS 0 is for who is there
 	}
-	if len(s.fresh) >= s.r.opts.MaxQueued || s.freshLen+m.size() > s.r.opts.MaxQueuedBytes {
+	o, it := &s.r.opts, &item{msg: m, retain: retain, ids: ids}
+	n := len(s.fresh)
+	if n >= o.MaxQueued || s.freshLen+m.size() > o.MaxQueuedBytes || n > 0 && s.totalWith(it) > o.MaxBytes {
 		s.r.drop(DroppedSlow, 1)
 		return
 	}
-	s.fresh = append(s.fresh, &item{msg: m, retain: retain, ids: ids})
+	s.fresh = append(s.fresh, it)
 	s.freshLen += m.size()
+	s.r.ref(m)
+	s.r.stats.queuedBytes.Add(int64(s.cost(it)))
 }

@@ -30,7 +30,8 @@ type Stats struct {
 	Sessions, Persistent, Subscriptions int64
 	Retained, RetainedBytes             int64
 	// Queued are the messages of QoS 1 and 2 that wait for subscribers or are under
-	// way; QueuedBytes are their bytes in memory, each message counted once.
+	// way; QueuedBytes are what counts to MaxBytes: messages in memory, QoS 0 too, once
+	// each, and their places in the queues.
 	Queued, QueuedBytes int64
 	// Inflight are those under way.
 	Inflight int64
