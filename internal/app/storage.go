@@ -34,7 +34,7 @@ type StorageOptions struct {
 	// alike.
 	ConnectionDeliveries map[string]int
 	Apply                apply.Options
-	Logger       *slog.Logger
+	Logger               *slog.Logger
 }
 
 // Bounds of what waits in the log, unless configured.
