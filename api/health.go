@@ -92,7 +92,7 @@ func (a *API) getHealth(c echo.Context) error {
 // getReadiness says whether the server can do its work.
 //
 //	@Summary		Tell whether the server is ready
-//	@Description	503 while the store is away or its schema is not the program's. A connection to the floor that is down makes the server degraded, not unready, unless readiness.adapters or the connection's own "required" says otherwise; so does a shared database that is away, or whose schema was changed under the server, as long as this server has room for what comes in.
+//	@Description	503 while the store is away, its schema is not the program's, or the disk has no room for what comes in. A connection to the floor that is down makes the server degraded, not unready, unless readiness.adapters or the connection's own "required" says otherwise; so does a shared database that is away, or whose schema was changed under the server, as long as this server has room for what comes in.
 //	@Tags			operation
 //	@ID				getReadiness
 //	@Produce		json
@@ -118,6 +118,9 @@ func (a *API) getReadiness(c echo.Context) error {
 	err := a.deps.Store.Ping(ctx)
 	if err == nil {
 		err = a.deps.Store.CheckSchema(ctx)
+	}
+	if err == nil && a.deps.Refused != nil {
+		err = a.deps.Refused()
 	}
 	var waiting Backlog
 	if a.deps.Backlog != nil {

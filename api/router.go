@@ -31,6 +31,9 @@ type Deps struct {
 	// Backlog tells what waits on this server for a shared database; nil where nothing
 	// can wait.
 	Backlog func() Backlog
+	// Refused tells why nothing can be stored, as on a full disk; nil where the store
+	// tells itself.
+	Refused func() error
 	// Adapters returns the state of every MQTT and OPC UA connection.
 	Adapters func() []mes.AdapterStatus
 	// Samples tries MQTT messages; nil where there are no connections.

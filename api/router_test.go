@@ -240,6 +240,22 @@ func TestReadinessOfABacklog(t *testing.T) {
 	f.do(call{path: "/readyz", key: "-"}).want(http.StatusServiceUnavailable)
 }
 
+// TestReadinessOfAFullDisk: a server that can store nothing is not ready, and says why,
+// until it can.
+func TestReadinessOfAFullDisk(t *testing.T) {
+	t.Parallel()
+	refused := error(mes.Errorf(mes.CodeUnavailable, "the disk is full"))
+	f := setup(t, func(f *fixture) { f.deps.Refused = func() error { return refused } })
+	got := into[object](f.do(call{path: "/readyz", key: "-"}).want(http.StatusServiceUnavailable))
+	if diff := cmp.Diff(object{"ready": false, "detail": "the disk is full"}, got["store"]); diff != "" || got["status"] != "unready" {
+		t.Errorf("%v (-want +got):\n%s", got["status"], diff)
+	}
+	refused = nil
+	if got := into[object](f.do(call{path: "/readyz", key: "-"}).want(http.StatusOK)); got["status"] != "ready" {
+		t.Errorf("with room: %v", got)
+	}
+}
+
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	f := setup(t, func(f *fixture) {

@@ -186,7 +186,7 @@ func (a *App) openHTTP(version string) error {
 	handler, err := api.New(api.Deps{
 		Auth: keys, OPCUA: a.explorer, Commands: a.commands, Decoder: a.decoder, Ingester: a.ingest, Patient: a.ingest.Patient(), Quarantine: a.ingest,
 		Store: a.storage.storeOf(), Series: series.NewReader(a.storage.storeOf()),
-		Backlog: a.storage.backlog(), Adapters: a.statuses, Samples: a.sample, Alarms: alarms{a}, Certificates: a.certificates(), Registerer: registry, Gatherer: registry, Logger: a.log,
+		Backlog: a.storage.backlog(), Refused: a.storage.refused(), Adapters: a.statuses, Samples: a.sample, Alarms: alarms{a}, Certificates: a.certificates(), Registerer: registry, Gatherer: registry, Logger: a.log,
 	}, a.httpSettings(version))
 	if err != nil {
 		return err

@@ -36,6 +36,8 @@ type database interface {
 	// backlog tells what waits for the database while it is away; nil where nothing can
 	// wait.
 	backlog() func() api.Backlog
+	// refused tells why the server can store nothing; nil where only the database knows.
+	refused() func() error
 	// connections tells which connections to the floor this server has; nil where all
 	// are its own.
 	connections() *lease.Keeper
@@ -138,6 +140,7 @@ func (s *Storage) ConnectionDeliveries(ctx context.Context, connection string) (
 }
 
 func (s *Storage) backlog() func() api.Backlog { return nil }
+func (s *Storage) refused() func() error       { return s.Journal.Refused }
 
 func (s *Storage) connections() *lease.Keeper { return nil }
 
@@ -185,6 +188,9 @@ type spooledKeys struct {
 func (k spooledKeys) APIKeyByPrefix(ctx context.Context, prefix string) (mes.APIKey, error) {
 	return k.spool.APIKeyByPrefix(ctx, prefix)
 }
+
+// refused implements database: the database takes what the disk of this server can't.
+func (s *Shared) refused() func() error { return nil }
 
 func (s *Shared) backlog() func() api.Backlog {
 	if s.spool == nil {

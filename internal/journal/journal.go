@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"plantgate/internal/ingest"
@@ -220,6 +221,11 @@ func logError(err error) error {
 	if errors.Is(err, wal.ErrFailed) || errors.Is(err, wal.ErrClosed) {
 		return mes.Wrap(mes.CodeUnavailable, fmt.Errorf("append to the log: %w: %w", mes.ErrDurability, err), "the disk failed")
 	}
+	if errors.Is(err, syscall.ENOSPC) {
+		full := errFull(err)
+		full.Message = "the disk is full: nothing can be stored until there is room on it; try again"
+		return full
+	}
 	return errFull(err) // nothing was written, and it may go well later
 }
 
@@ -338,6 +344,15 @@ func (j *Journal) Room() <-chan struct{} {
 		return nil
 	}
 	return j.room
+}
+
+// Refused returns why nothing can be committed since the disk has no room; nil while
+// something can, as far as is known.
+func (j *Journal) Refused() error {
+	if err := j.log.Refused(); err != nil {
+		return logError(err)
+	}
+	return nil
 }
 
 // Release says that nothing before the position is needed any more.

@@ -198,7 +198,7 @@ func (s *Spool) Room() <-chan struct{} {
 // Backlog is how many records are not in the database yet, and whether there is room
 // for more.
 func (s *Spool) Backlog() (records int64, room bool) {
-	return s.journal.Pending(), s.journal.Room() == nil
+	return s.journal.Pending(), s.journal.Room() == nil && s.journal.Refused() == nil
 }
 
 // QuarantineItem implements ingest.Store.

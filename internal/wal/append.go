@@ -51,7 +51,7 @@ func (l *Log) append(frame []byte) (Position, error) {
 		return 0, err
 	}
 	l.mu.Lock()
-	l.end = end
+	l.end, l.refused = end, nil
 	l.mu.Unlock()
 	// An idle log stays with one segment.
 	if int64(end-last.first) > last.room()/2 {
@@ -93,6 +93,9 @@ func (l *Log) write(s *segment, at Position, frame []byte) error {
 // a part of the log, after the frame is durable in it.
 func (l *Log) begin(at Position, frame []byte) (*segment, error) {
 	file, size, err := l.takeSpare(headerSize + headSize + int64(len(frame)))
+	if err != nil {
+		l.refuse(err)
+	}
 	if errors.Is(err, syscall.ENOSPC) {
 		return nil, fmt.Errorf("%w: %w", ErrFull, err)
 	}
@@ -114,6 +117,12 @@ func (l *Log) begin(at Position, frame []byte) (*segment, error) {
 	l.segments = append(l.segments, s)
 	l.mu.Unlock()
 	return s, nil
+}
+
+func (l *Log) refuse(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused = err
 }
 
 func (l *Log) name(s *segment) error {

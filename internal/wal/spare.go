@@ -57,6 +57,8 @@ func (l *Log) setSpare(size int64, err error) {
 	l.spare = spare{size: size}
 	if err != nil {
 		l.spare = spare{failed: true}
+	} else {
+		l.refused = nil
 	}
 	l.changed.Broadcast()
 }

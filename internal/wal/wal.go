@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Position is a byte offset in the endless log. Positions only grow, across
@@ -93,6 +94,8 @@ type Log struct {
 	spare    spare
 	changed  *sync.Cond // the spare did
 	failed   error
+	refused  error     // see Refused
+	asked    time.Time // when Refused last had it tried again
 	closed   bool
 }
 
@@ -169,6 +172,26 @@ func (l *Log) Size() int64 {
 	defer l.mu.Unlock()
 	return int64(l.end - l.released)
 }
+
+// Refused returns why the last append could not be made for want of a file to go to, as
+// on a full disk; nil once there is room again, which it has tried now and then.
+func (l *Log) Refused() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == nil || l.closed || l.spare.busy || time.Since(l.asked) < betweenTries {
+		return l.refused
+	}
+	l.asked = time.Now()
+	l.spare.failed = false
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return l.refused
+}
+
+// betweenTries is how often at most it is tried whether there is room again.
+const betweenTries = time.Second
 
 // Close waits for the append at work and gives the log up. Readers fail from then
 // on.
