@@ -242,6 +242,34 @@ func TestStopLeavesTheRest(t *testing.T) {
 	p.wantApplied(14)
 }
 
+// TestStopIsBounded stops while much waits and the store takes it slowly: a stop ends
+// after its time and the step at work, and what is left comes after the next start.
+func TestStopIsBounded(t *testing.T) {
+	t.Parallel()
+	o := apply.Options{MaxDelay: never, MaxRecords: 2, StopTime: 100 * time.Millisecond}
+	p := open(t, o)
+	const commits = 100
+	for range commits {
+		p.commit(2)
+	}
+	p.store.fail = func(int, *tx) error {
+		time.Sleep(50 * time.Millisecond)
+		return nil
+	}
+	p.start()
+	if err := p.end(); err != nil {
+		t.Fatal(err)
+	}
+	if steps := p.runner.Stats().Steps; steps > 10 {
+		t.Errorf("%d steps of 50 ms in a stop of 100 ms", steps)
+	}
+	p.store.fail = nil
+	p.reopen(o)
+	p.start()
+	p.wait()
+	p.wantApplied(2 * commits)
+}
+
 func shortly(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	t.Cleanup(cancel)
