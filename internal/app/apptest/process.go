@@ -144,9 +144,9 @@ func (p *Process) Stop() {
 		if p.failed != nil {
 			p.t.Errorf("the server ended with: %v\n%.4000s", p.failed, p.stderr)
 		}
-	case <-time.After(Patience):
+	case <-time.After(stopPatience):
 		_ = p.cmd.Process.Kill()
-		p.t.Errorf("the server did not stop within %s", Patience)
+		p.t.Errorf("the server did not stop within %s", stopPatience)
 	}
 }
 

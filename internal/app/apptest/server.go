@@ -25,6 +25,10 @@ import (
 // Patience is how long tests wait for what must happen.
 const Patience = 30 * time.Second
 
+// stopPatience is for a stop: 15 s for requests, 10 s of applying the log, and the step
+// that is at work then, which takes several times as long under the race detector.
+const stopPatience = time.Minute
+
 // What clients prove themselves with.
 const (
 	Key          = "bootstrap key of the tests"
@@ -114,8 +118,8 @@ func (s *Server) Stop() {
 		if err != nil {
 			s.t.Errorf("the server ended with: %v", err)
 		}
-	case <-time.After(Patience):
-		s.t.Errorf("the server did not stop within %s", Patience)
+	case <-time.After(stopPatience):
+		s.t.Errorf("the server did not stop within %s", stopPatience)
 	}
 }
 
