@@ -93,10 +93,9 @@ var served = map[string]map[string]string{
 	},
 }
 
-// servedStatus are the status codes that are not good. That of UncertainLimit is served as
-// 0x40540501: what a historian says of its storage (1, calculated) is not of the value.
+// servedStatus are the status codes that are not good.
 var servedStatus = map[string]uint32{
-	"Uncertain": 0x40900000, "UncertainLimit": 0x40540500, "Bad": 0x808C0000, "BadNull": 0x808A0000, "BadStructure": 0x80310000,
+	"Uncertain": 0x40900000, "UncertainLimit": 0x40540501, "Bad": 0x808C0000, "BadNull": 0x808A0000, "BadStructure": 0x80310000,
 }
 
 // servedByPython is what asyncua can serve and node-opcua can't, or serves more exactly.

@@ -79,7 +79,7 @@ func (r *Record) appendContent(h []byte, t time.Time) []byte {
 	}
 	h = binary.BigEndian.AppendUint64(h, uint64(micros))
 	h = appendText(h, string(r.DataType))
-	h = binary.BigEndian.AppendUint32(h, uint32(r.StatusCode))
+	h = binary.BigEndian.AppendUint32(h, uint32(r.StatusCode.OfValue()))
 	h = appendText(h, string(r.Status))
 	if r.Sequence == nil {
 		h = append(h, 0)

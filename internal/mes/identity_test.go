@@ -84,6 +84,13 @@ func TestIdentityIsOfWhatWasSaid(t *testing.T) {
 			t.Errorf("%s changes the id", name)
 		}
 	}
+	for way, codes := range map[string][2]mes.StatusCode{"good": {0, 0x401}, "limited": {0x40540500, 0x40540501}} {
+		live, history := contract1(t), contract1(t)
+		live.StatusCode, history.StatusCode = codes[0], codes[1]
+		if identified(live) != identified(history) {
+			t.Errorf("%s: what a historian says of its storage changes the id", way)
+		}
+	}
 	sequence := int64(0)
 	different := map[string]func(*mes.Record){
 		"site":        func(r *mes.Record) { r.SiteID = "pune" },
@@ -92,6 +99,8 @@ func TestIdentityIsOfWhatWasSaid(t *testing.T) {
 		"data type":   func(r *mes.Record) { r.DataType = mes.State },
 		"status":      func(r *mes.Record) { r.Status = mes.Idle },
 		"status code": func(r *mes.Record) { r.StatusCode = 1 << 30 },
+		"limit bits":  func(r *mes.Record) { r.StatusCode = 0x500 },
+		"other info":  func(r *mes.Record) { r.StatusCode = 1 },
 		"sequence":    func(r *mes.Record) { r.Sequence = &sequence },
 		"name":        func(r *mes.Record) { r.Signals[0].Name = "t" },
 		"value":       func(r *mes.Record) { r.Signals[0].Value = number(t, "72.32") },

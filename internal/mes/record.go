@@ -73,6 +73,28 @@ func (c StatusCode) Severity() string {
 	}
 }
 
+// The bits of a StatusCode that tell what kind of information is in the ten lowest, what
+// these are if it is of a value, and those of them by which a historian tells how it came by
+// the value: raw, calculated, partial, … (OPC 10000-4, 7.39.1, and OPC 10000-11, 6.3).
+const (
+	statusInfoType      = 0x0C00
+	statusInfoDataValue = 0x0400
+	statusInfo          = 0x03FF
+	statusHistorian     = 0x001F
+)
+
+// OfValue returns the code without what a historian says of its storage: a value that is
+// notified, and read from history later, is the same.
+func (c StatusCode) OfValue() StatusCode {
+	if c&statusInfoType != statusInfoDataValue {
+		return c
+	}
+	if c &^= statusHistorian; c&statusInfo == 0 {
+		c &^= statusInfoType
+	}
+	return c
+}
+
 // TimeOrigin says whose clock a record's Time is of.
 type TimeOrigin string
 

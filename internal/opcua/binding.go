@@ -112,7 +112,7 @@ func (b *binding) record(dv *ua.DataValue, known *vqt.Variable, receivedAt time.
 func (b *binding) quarantineID(r *mes.Record) mes.ID {
 	return mes.DerivedID(r.Time, strings.Join([]string{
 		"opcua value", b.connection, b.siteID, b.machineID, b.signal,
-		strconv.FormatUint(uint64(r.StatusCode), 16), r.Time.Format(time.RFC3339Nano),
+		strconv.FormatUint(uint64(r.StatusCode.OfValue()), 16), r.Time.Format(time.RFC3339Nano),
 	}, "\x00"))
 }
 

@@ -14,15 +14,14 @@ const (
 	infoTypeDataValue = 0x0400
 	infoBitsMask      = 0x03FF
 	infoOverflow      = 0x0080
-	infoHistorian     = 0x001F // OPC 10000-11, 6.3: raw, interpolated, partial, …
 	semanticsChanged  = 0x4000
 	structureChanged  = 0x8000
 )
 
 // VQT is value, quality and time of one DataValue (OPC 10000-4, 7.11).
 type VQT struct {
-	// StatusCode is without the bits that say how the value came: what is notified, and
-	// read from history later, is the same value.
+	// StatusCode is without the bits that say something of the server's queue, or of the
+	// notification.
 	StatusCode mes.StatusCode
 	// SemanticsChanged and StructureChanged: the meaning, or the type, of the node's values
 	// is another from here on. Only notifications say so.
@@ -87,8 +86,8 @@ func times(dv *ua.DataValue) (t time.Time, origin mes.TimeOrigin, server time.Ti
 }
 
 // statusCode takes out of the status what belongs to the way by which the value came: the
-// overflow of the server's queue, what a historian says of its storage, and what is told
-// once, with a notification.
+// overflow of the server's queue, and what is told once, with a notification. What a
+// historian says of its storage stays, and does not enter the identity.
 func (q *VQT) statusCode(dv *ua.DataValue) {
 	if dv == nil || !dv.Has(ua.DataValueStatusCode) {
 		return
@@ -98,7 +97,7 @@ func (q *VQT) statusCode(dv *ua.DataValue) {
 	code &^= semanticsChanged | structureChanged
 	if code&infoTypeMask == infoTypeDataValue {
 		q.Overflow = code&infoOverflow != 0
-		if code &^= infoOverflow | infoHistorian; code&infoBitsMask == 0 {
+		if code &^= infoOverflow; code&infoBitsMask == 0 {
 			code &^= infoTypeMask
 		}
 	}

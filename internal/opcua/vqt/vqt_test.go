@@ -143,8 +143,8 @@ func TestStatusCodes(t *testing.T) {
 		"overflow":           {0x480, 0, true},
 		"overflow and limit": {0x40900580, 0x40900500, true},
 		"bit of no meaning":  {0x80, 0x80, false},
-		"of a historian":     {0x41F, 0, false},
-		"historian, limit":   {0x502, 0x500, false},
+		"of a historian":     {0x41F, 0x41F, false},
+		"historian, limit":   {0x502, 0x502, false},
 		"changed":            {0xC000, 0, false},
 	}
 	for name, tc := range cases {
