@@ -25,10 +25,6 @@ import (
 // Patience is how long tests wait for what must happen.
 const Patience = 30 * time.Second
 
-// stopPatience is for a stop: 15 s for requests, 10 s of applying the log, and the step
-// that is at work then, which takes several times as long under the race detector.
-const stopPatience = time.Minute
-
 // What clients prove themselves with.
 const (
 	Key          = "bootstrap key of the tests"
